@@ -1,0 +1,61 @@
+"""pipeline-core: a text file of nodes becomes pictures, checked before it runs and never computed twice.
+
+This is the front door: what is listed here is public, for users and plugin authors alike. Names are imported when they
+are first used, so that `import pipeline_core` costs nothing and never imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pipeline_core.api import check, plan, run
+    from pipeline_core.build import Pipeline
+    from pipeline_core.errors import (
+        Cancelled,
+        GraphError,
+        NodeError,
+        OperationError,
+        OutputError,
+        PipelineError,
+        PluginError,
+        SpecError,
+    )
+    from pipeline_core.events import progress
+    from pipeline_core.hookspecs import hookimpl
+    from pipeline_core.image import Alpha, AnyRaster, File, Image, Mask, Table
+    from pipeline_core.operation import operation
+    from pipeline_core.schema import Color, Seed, Unit
+
+_HOMES = {
+    "api": ("check", "plan", "run"),
+    "build": ("Pipeline",),
+    "errors": (
+        "Cancelled", "GraphError", "NodeError", "OperationError", "OutputError", "PipelineError", "PluginError",
+        "SpecError",
+    ),
+    "events": ("progress",),
+    "hookspecs": ("hookimpl",),
+    "image": ("Alpha", "AnyRaster", "File", "Image", "Mask", "Table"),
+    "operation": ("operation",),
+    "schema": ("Color", "Seed", "Unit"),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pipeline_core' has no attribute '{name}'")
+    import importlib
+
+    value = getattr(importlib.import_module(f"pipeline_core.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,114 @@
+"""What can go wrong, in one tree: PipelineError > SpecError, GraphError, PluginError, NodeError."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Location:
+    """A place in a file: line and column count from 1; 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return ":".join([self.file, *(str(n) for n in (self.line, self.column) if n)])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong (or, as a warning, doubtful) with a pipeline."""
+
+    message: str
+    location: Location | None = None
+    warning: bool = False
+
+    def __str__(self) -> str:
+        prefix = f"{self.location}: " if self.location else ""
+        return f"{prefix}{'warning: ' if self.warning else ''}{self.message}"
+
+
+class PipelineError(Exception):
+    """The root of every error this project raises on purpose."""
+
+    def __init__(self, message: str = "", problems: Sequence[Problem] = ()) -> None:
+        self.problems = tuple(in_file_order(problems))
+        super().__init__(message or "\n".join(str(problem) for problem in self.problems))
+
+
+class SpecError(PipelineError):
+    """The file can't be read as a pipeline."""
+
+
+class GraphError(PipelineError):
+    """The pipeline can be read but makes no sense."""
+
+
+class PluginError(PipelineError):
+    """A plugin is broken, or breaks the rule for operations."""
+
+
+class OutputError(PipelineError):
+    """A result can't be written where it was asked for."""
+
+
+@dataclass
+class NodeError(PipelineError):
+    """A node failed while it ran. `__cause__` is the operation's own exception."""
+
+    node: str
+    operation: str
+    plugin: str
+    reason: str
+    location: Location | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    params: dict[str, object] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f"{self.location}: " if self.location else ""
+        given = [f"{name}: {shape}" for name, shape in self.inputs.items()]
+        given += [f"{name}={value!r}" for name, value in self.params.items()]
+        tail = f" [{', '.join(given)}]" if given else ""
+        reason = " ".join(self.reason.split())
+        return f"{place}node '{self.node}': operation '{self.operation}' (plugin '{self.plugin}') failed: {reason}{tail}"
+
+
+class OperationError(ValueError):
+    """Raised by an operation that can't work with what it was given; the message is for the user.
+
+    During static inference it is reported as a mistake in the pipeline file, before anything runs.
+    """
+
+
+class Cancelled(BaseException):
+    """The run was cancelled; raised inside an operation by `progress`.
+
+    Not an `Exception`, so that an operation's `except Exception` does not swallow it.
+    """
+
+
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Sorted by file, line and column; those without a place come last; said once."""
+    unique = dict.fromkeys(problems)
+    return sorted(unique, key=lambda p: (p.location is None, p.location or Location("")))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """`. Did you mean 'merge'?`, or nothing when no name is near."""
+    near = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.6)
+    return f". Did you mean '{near[0]}'?" if near else ""
+
+
+def listing(names: Iterable[object], limit: int = 12) -> str:
+    """`a, b, c`, cut short with a count when there are many."""
+    all_names = [str(name) for name in names]
+    shown = ", ".join(all_names[:limit])
+    return shown if len(all_names) <= limit else f"{shown}, ... ({len(all_names)} in all)"

@@ -1,0 +1,99 @@
+"""What a run tells: a stream of small events. The terminal, JSON lines and tests listen to the same stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    steps: int
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    node: str
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """`done` of `total` in the operation's own unit; `total` 0 means unknown."""
+
+    node: str
+    done: float
+    total: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A node's results are there; `cached` tells that they were read, not computed."""
+
+    node: str
+    operation: str
+    seconds: float
+    bytes: int
+    shapes: tuple[str, ...] = ()
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    node: str
+    operation: str
+    message: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A node that was not run because one that it needs failed."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    output: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    message: str
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    ok: bool
+    seconds: float
+    computed: int
+    cached: int = 0
+    saved_seconds: float = 0.0
+    peak_bytes: int = 0
+    cancelled: bool = False
+
+
+Event = RunStarted | Started | Progressed | Finished | Failed | Skipped | Saved | Warned | RunFinished
+Listener = Callable[[Event], None]
+
+reporter: ContextVar[Callable[[float, float, str], None] | None] = ContextVar("reporter", default=None)
+"""Set by the run around each operation; what `progress` calls."""
+
+
+def progress(done: float, total: float = 0, note: str = "") -> None:
+    """Called by a long operation now and then: shows how far it is, and is where it can be cancelled.
+
+    `done` of `total`, in any unit (0: unknown). Raises `Cancelled` when the run was cancelled; let it pass. Outside a
+    run it does nothing.
+    """
+    report = reporter.get()
+    if report is not None:
+        report(done, total, note)

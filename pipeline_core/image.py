@@ -1,0 +1,302 @@
+"""The kinds that travel on links: Image, Mask, Table, File. See docs/data.md.
+
+torch is imported by `pixels`, never by this module: a pipeline of CPU kernels over arrays does not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Alpha = Literal["none", "straight", "associated"]
+Plain = None | bool | int | float | str
+ALPHA_STATES = ("none", "straight", "associated")
+DTYPES = ("uint8", "uint16", "float16", "float32")
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
+COLOR_CHANNELS = frozenset("RGBY")
+
+
+class KindError(ValueError):
+    """A value that breaks the contract of its kind; says what was found and what would be right."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """What Image and Mask share: one buffer `(B, H, W, C)` and two float views of it.
+
+    `buffer` is a numpy array in CPU memory or a torch tensor on any device, of uint8, uint16, float16 or float32.
+    Nobody changes a buffer in place: a value is shared by all its readers and by the cache.
+    """
+
+    buffer: Any
+    wrap: tuple[bool, bool] = field(default=(False, False), kw_only=True)
+    meta: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    channels: ClassVar[Any]
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        shape = getattr(self.buffer, "shape", None)
+        if shape is None:
+            raise KindError(f"{name}: the buffer must be a numpy array or torch tensor, not {type(self.buffer).__name__}")
+        if len(shape) != 4:
+            raise KindError(f"{name}: the buffer must be (B, H, W, C), got {tuple(shape)}")
+        if self.dtype not in DTYPES:
+            raise KindError(f"{name}: the buffer must be one of {', '.join(DTYPES)}, got {self.dtype}")
+        if 0 in shape:
+            raise KindError(f"{name}: the buffer is empty: {tuple(shape)}")
+        if shape[3] != len(self.channels):
+            raise KindError(f"{name}: {shape[3]} channels in the buffer, but {len(self.channels)} names: {self.channels}")
+        if type(self.meta) is not MappingProxyType:
+            object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
+
+    @property
+    def dtype(self) -> str:
+        """The buffer's own type: 'uint8', 'uint16', 'float16' or 'float32'."""
+        return str(self.buffer.dtype).removeprefix("torch.")
+
+    @property
+    def batch(self) -> int:
+        return int(self.buffer.shape[0])
+
+    @property
+    def height(self) -> int:
+        return int(self.buffer.shape[1])
+
+    @property
+    def width(self) -> int:
+        return int(self.buffer.shape[2])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), as people say it."""
+        return self.width, self.height
+
+    @property
+    def device(self) -> str:
+        return "cpu" if isinstance(self.buffer, np.ndarray) else str(self.buffer.device)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.buffer.nbytes)
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """`(B, C, H, W)` float32; integers as 0..1, floats as they are, never clipped.
+
+        A view of the buffer where it is float32, else a fresh tensor.
+        """
+        import torch
+
+        buffer = self.buffer
+        if isinstance(buffer, np.ndarray):
+            # Converting in numpy: torch has no arithmetic for uint16.
+            buffer = torch.from_numpy(_to_float(buffer))
+        elif buffer.dtype != torch.float32:
+            scale = FULL_SCALE.get(self.dtype)
+            buffer = buffer.to(torch.float32)
+            if scale:
+                buffer /= scale
+        return buffer.permute(0, 3, 1, 2)
+
+    @property
+    def array(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """`(B, H, W, C)` float32, C-contiguous, read-only; integers as 0..1. Comes to the CPU if need be."""
+        buffer = self.buffer
+        if not isinstance(buffer, np.ndarray):
+            buffer = buffer.detach().cpu().numpy()
+        view = np.ascontiguousarray(_to_float(buffer)).view()
+        view.flags.writeable = False
+        return view
+
+    def with_buffer(self, buffer: Any, **changes: Any) -> Self:
+        """The same with another `(B, H, W, C)` buffer (and other fields, as `dataclasses.replace` takes them)."""
+        return replace(self, buffer=buffer, **changes)
+
+    def with_pixels(self, pixels: torch.Tensor, **changes: Any) -> Self:
+        """The same with other pixels, `(B, C, H, W)` of any float type (float64 and bfloat16 become float32)."""
+        import torch
+
+        if pixels.ndim != 4:
+            raise KindError(f"{type(self).__name__}: pixels must be (B, C, H, W), got {tuple(pixels.shape)}")
+        if pixels.dtype not in (torch.float16, torch.float32, torch.uint8, torch.uint16):
+            pixels = pixels.to(torch.float32)
+        return replace(self, buffer=pixels.permute(0, 2, 3, 1), **changes)
+
+    def with_array(self, array: np.ndarray[Any, Any], **changes: Any) -> Self:
+        """The same with another `(B, H, W, C)` array."""
+        if array.dtype.name not in DTYPES:
+            array = array.astype(np.float32)
+        return replace(self, buffer=array, **changes)
+
+    def to(self, device: str) -> Self:
+        """The same on another device ('cpu', 'cuda', 'cuda:1', 'mps', 'meta'), in its own dtype."""
+        if device == self.device or (device == "cpu" and isinstance(self.buffer, np.ndarray)):
+            return self
+        if isinstance(self.buffer, np.ndarray):
+            import torch
+
+            if device == "meta":
+                dtype = getattr(torch, self.dtype)
+                return replace(self, buffer=torch.empty(self.buffer.shape, dtype=dtype, device="meta"))
+            return replace(self, buffer=torch.from_numpy(np.ascontiguousarray(self.buffer)).to(device))
+        return replace(self, buffer=self.buffer.to(device))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(Raster):
+    """A batch of pictures of one size.
+
+    channels  names in order: ("R","G","B","A"), ("Y",), ("R","G","B","Z"), ...
+    color     a Colour Interop Forum id ("srgb_rec709_scene", "lin_rec709_scene", ...) or "data" (never converted)
+    alpha     "none", "straight" or "associated" (premultiplied); other than "none" exactly when there is an "A"
+    wrap      whether it tiles in x and in y
+    meta      strings carried to the file's metadata
+    """
+
+    channels: tuple[str, ...] = ("R", "G", "B")
+    color: str = "srgb_rec709_scene"
+    alpha: Alpha = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.channels)) != len(self.channels):
+            raise KindError(f"Image: two channels have one name: {self.channels}")
+        if self.alpha not in ALPHA_STATES:
+            raise KindError(f"Image: alpha must be one of {', '.join(ALPHA_STATES)}, got {self.alpha!r}")
+        if ("A" in self.channels) != (self.alpha != "none"):
+            raise KindError(f"Image: alpha is {self.alpha!r}, but the channels are {self.channels}")
+
+    def __str__(self) -> str:
+        times = f"{self.batch} x " if self.batch > 1 else ""
+        names = "".join(self.channels) if all(len(c) == 1 for c in self.channels) else ",".join(self.channels)
+        alpha = f" {self.alpha}" if self.alpha != "none" else ""
+        return f"{times}{self.width}x{self.height} {names} {self.dtype} {self.color}{alpha}"
+
+    @property
+    def color_indices(self) -> list[int]:
+        """Where the channels are that alpha multiplies: R, G, B, Y, and those of layers ('diffuse.R')."""
+        return [i for i, name in enumerate(self.channels) if name.rpartition(".")[2] in COLOR_CHANNELS]
+
+    def channel(self, name: str) -> torch.Tensor:
+        """One channel by name, `(B, 1, H, W)` float32."""
+        return self.pixels[:, self.index(name)].unsqueeze(1)
+
+    def index(self, name: str) -> int:
+        """The position of a channel; an error that lists the names where there is none."""
+        try:
+            return self.channels.index(name)
+        except ValueError:
+            raise KindError(f"no channel '{name}' in {', '.join(self.channels)}") from None
+
+    def associate(self) -> Image:
+        """Colour multiplied by alpha (`premultiply`); the image itself where there is nothing to do."""
+        if self.alpha != "straight":
+            return self
+        pixels = self.pixels.clone()
+        where = self.color_indices
+        pixels[:, where] *= pixels[:, [self.channels.index("A")]]
+        return self.with_pixels(pixels, alpha="associated")
+
+    def unassociate(self) -> Image:
+        """Colour divided by alpha; where alpha is 0 colour stays as it is, as in OpenImageIO's `unpremult`."""
+        if self.alpha != "associated":
+            return self
+        import torch
+
+        pixels = self.pixels.clone()
+        alpha = pixels[:, [self.channels.index("A")]]
+        where = self.color_indices
+        pixels[:, where] /= torch.where(alpha == 0, torch.ones_like(alpha), alpha)
+        return self.with_pixels(pixels, alpha="straight")
+
+    def with_alpha_state(self, alpha: Alpha) -> Image:
+        """Associated or straight as asked; for handing back the state an operation was given."""
+        return self.associate() if alpha == "associated" else self.unassociate() if alpha == "straight" else self
+
+    @classmethod
+    def stand_in(
+        cls,
+        width: int,
+        height: int,
+        channels: tuple[str, ...] = ("R", "G", "B"),
+        *,
+        batch: int = 1,
+        dtype: str = "float32",
+        **fields: Any,
+    ) -> Image:
+        """An image of which only the facts matter: every pixel is one shared zero, whatever the size.
+
+        Static inference passes these to an operation's `infer` rule and takes them back from it.
+        """
+        return cls(_no_memory((batch, height, width, len(channels)), dtype), channels=channels, **fields)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mask(Raster):
+    """Coverage, `(B, H, W, 1)` in the buffer and `(B, 1, H, W)` in `pixels`: 1 is inside, always."""
+
+    channels: ClassVar[tuple[str, ...]] = ("M",)
+
+    def __str__(self) -> str:
+        times = f"{self.batch} x " if self.batch > 1 else ""
+        return f"{times}{self.width}x{self.height} mask {self.dtype}"
+
+    @classmethod
+    def stand_in(cls, width: int, height: int, *, batch: int = 1, dtype: str = "float32", **fields: Any) -> Mask:
+        """As `Image.stand_in`."""
+        return cls(_no_memory((batch, height, width, 1), dtype), **fields)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values (numbers, strings, truth values, None) under column names."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Plain, ...], ...]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise KindError(f"Table: a row of {len(row)} values under {len(self.columns)} columns: {row}")
+
+    def __str__(self) -> str:
+        return f"table of {len(self.rows)} x {len(self.columns)}"
+
+
+@dataclass(frozen=True)
+class File:
+    """An encoded file, in memory: what an encoding operation returns and the run writes under an output's path."""
+
+    content: bytes
+    media_type: str = "application/octet-stream"
+
+    def __str__(self) -> str:
+        return f"{len(self.content):,} bytes {self.media_type}"
+
+
+AnyRaster = TypeVar("AnyRaster", Image, Mask)
+"""For operations that take an image or a mask and give the same back: `def crop(image: AnyRaster, ...) -> AnyRaster`."""
+
+
+def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    if buffer.dtype == np.float32:
+        return buffer
+    scale = FULL_SCALE.get(buffer.dtype.name)
+    if scale is None:
+        return buffer.astype(np.float32)
+    # Dividing is correctly rounded; multiplying by the reciprocal is not, and 8-bit round trips must be exact.
+    return np.divide(buffer, np.float32(scale), dtype=np.float32)
+
+
+def _no_memory(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+    return np.broadcast_to(np.zeros((), dtype), shape)

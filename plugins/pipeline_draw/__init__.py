@@ -1,0 +1,8 @@
+"""."""
+
+from pipeline_core import hookimpl
+
+
+@hookimpl
+def operations():
+    return []
