@@ -1,0 +1,205 @@
+"""Any kind's value taken apart into plain JSON and flat buffers, and put together again.
+
+A kind is a frozen dataclass of tensors, arrays, bytes and plain values (and tuples, lists, mappings and frozen
+dataclasses of these). Nothing here knows Image or Mask: a plugin's own kind is moved, measured, guarded and stored the
+same way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xxhash
+
+Tree = Any
+"""JSON: null, booleans, numbers, strings, and lists and objects that hold them."""
+
+
+class UnstorableError(TypeError):
+    """A value that holds something else than tensors and plain values."""
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether it is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_buffer(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or is_tensor(value)
+
+
+def buffers(value: Any) -> Iterator[Any]:
+    """Every array and tensor in a value, in the order of its fields."""
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        if is_buffer(part):
+            yield part
+        elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+            stack.extend(getattr(part, f.name) for f in reversed(dataclasses.fields(part)))
+        elif isinstance(part, Mapping):
+            stack.extend(reversed(part.values()))
+        elif isinstance(part, (tuple, list)):
+            stack.extend(reversed(part))
+
+
+def nbytes(value: Any) -> int:
+    """The bytes of a value's buffers and byte strings."""
+    own = value.content if isinstance(getattr(value, "content", None), bytes) else b""
+    return len(own) + sum(int(buffer.nbytes) for buffer in buffers(value))
+
+
+def change_buffers(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The value with `change` applied to every buffer; itself where nothing changed."""
+    if is_buffer(value):
+        return change(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = {}
+        for f in dataclasses.fields(value):
+            if f.init:
+                old = getattr(value, f.name)
+                if (new := change_buffers(old, change)) is not old:
+                    changed[f.name] = new
+        return dataclasses.replace(value, **changed) if changed else value
+    if isinstance(value, Mapping):
+        mapped = {key: change_buffers(part, change) for key, part in value.items()}
+        return mapped if any(mapped[key] is not part for key, part in value.items()) else value
+    if isinstance(value, (tuple, list)):
+        parts = [change_buffers(part, change) for part in value]
+        if all(new is old for new, old in zip(parts, value, strict=True)):
+            return value
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
+
+
+def move(value: Any, device: str) -> Any:
+    """The value with its tensors on `device`. On the CPU arrays stay arrays."""
+
+    def to_device(buffer: Any) -> Any:
+        if isinstance(buffer, np.ndarray):
+            if device == "cpu":
+                return buffer
+            import torch
+
+            return torch.from_numpy(np.ascontiguousarray(buffer)).to(device)
+        return buffer if str(buffer.device) == device else buffer.to(device)
+
+    return change_buffers(value, to_device)
+
+
+def dense(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """The same memory as a C-contiguous array (axes permuted), or None where the memory has gaps or repeats."""
+    if array.flags.c_contiguous:
+        return array
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    turned = array.transpose(order)
+    return turned if turned.flags.c_contiguous else None
+
+
+def fingerprint(value: Any) -> int:
+    """A fast checksum of a value's CPU memory (xxh3, 64 bits), to tell whether somebody wrote into it.
+
+    Not a name for content: see `pipeline_core.cache` for that. Memory on other devices counts by its version counter.
+    """
+    total = 0
+    for buffer in buffers(value):
+        if is_tensor(buffer):
+            if buffer.device.type != "cpu":
+                total = (total * 1000003 + buffer._version) % 2**64
+                continue
+            buffer = buffer.detach().numpy()
+        flat = dense(buffer)
+        if flat is None:
+            flat = np.ascontiguousarray(buffer)
+        mixed = xxhash.xxh3_64_intdigest(flat.reshape(-1).view(np.uint8))
+        total = (total * 1000003 + mixed) % 2**64
+    return total
+
+
+def compact(value: Any) -> Any:
+    """The value with every view of a larger memory cloned, so that it keeps nothing else alive.
+
+    A view cut from a picture keeps the whole picture; `.contiguous()` does not help, a clone does.
+    """
+
+    def own(buffer: Any) -> Any:
+        if isinstance(buffer, np.ndarray):
+            root = buffer
+            while isinstance(root.base, np.ndarray):
+                root = root.base
+            return buffer if root.nbytes <= buffer.nbytes else buffer.copy()
+        return buffer if buffer.untyped_storage().nbytes() <= buffer.nbytes else buffer.clone()
+
+    return change_buffers(value, own)
+
+
+def take_apart(value: Any) -> tuple[Tree, list[Any]]:
+    """(plain JSON, flat list of arrays and tensors). UnstorableError names the field that is neither."""
+    found: list[Any] = []
+
+    def walk(part: Any, where: str) -> Tree:
+        if part is None or isinstance(part, (bool, str)) or type(part) is int:
+            return part
+        if isinstance(part, float):
+            return part if math.isfinite(part) else {"float": repr(part)}
+        if is_buffer(part):
+            library = "numpy" if isinstance(part, np.ndarray) else "torch"
+            found.append(part)
+            return {"buffer": len(found) - 1, "library": library}
+        if isinstance(part, bytes):
+            found.append(np.frombuffer(part, np.uint8))
+            return {"bytes": len(found) - 1}
+        if dataclasses.is_dataclass(part) and not isinstance(part, type):
+            kind = type(part)
+            held = {f.name: walk(getattr(part, f.name), f"{where}.{f.name}") for f in dataclasses.fields(part) if f.init}
+            return {"kind": f"{kind.__module__}:{kind.__qualname__}", "fields": held}
+        if isinstance(part, Mapping):
+            return {"mapping": [[walk(k, f"{where} key"), walk(v, f"{where}[{k!r}]")] for k, v in part.items()]}
+        if isinstance(part, (tuple, list)) and not hasattr(part, "_fields"):
+            items = [walk(item, f"{where}[{i}]") for i, item in enumerate(part)]
+            return {"tuple" if isinstance(part, tuple) else "list": items}
+        raise UnstorableError(f"{where} is a {type(part).__name__}, which is neither a tensor nor a plain value")
+
+    return walk(value, type(value).__name__), found
+
+
+def put_together(tree: Tree, parts: list[Any]) -> Any:
+    """The value that `take_apart` took apart; `parts` are arrays (made tensors here where they were tensors)."""
+    if not isinstance(tree, dict):
+        return tree
+    if "float" in tree:
+        return float(tree["float"])
+    if "buffer" in tree:
+        buffer = parts[tree["buffer"]]
+        if tree["library"] == "torch" and isinstance(buffer, np.ndarray):
+            import torch
+
+            return torch.from_numpy(buffer)
+        return buffer
+    if "bytes" in tree:
+        return parts[tree["bytes"]].tobytes()
+    if "mapping" in tree:
+        return {put_together(k, parts): put_together(v, parts) for k, v in tree["mapping"]}
+    for name, made in (("tuple", tuple), ("list", list)):
+        if name in tree:
+            return made(put_together(item, parts) for item in tree[name])
+    kind: Any = find_kind(tree["kind"])
+    return kind(**{name: put_together(part, parts) for name, part in tree["fields"].items()})
+
+
+def find_kind(name: str) -> type:
+    """The class that `module:Name` names; only a frozen dataclass is taken."""
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise UnstorableError(f"{name} is not a kind")
+    return found
