@@ -1,0 +1,134 @@
+"""Another size for a picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline_core import AnyRaster, OperationError, operation
+from pipeline_transform.moves import X_AXIS, Y_AXIS, stand_in, taken
+from pipeline_transform.resampling import Filter, Span, associated, handed_back, resampled
+
+Fit = Literal["stretch", "fit", "fill"]
+Length = Annotated[int, Field(ge=1, description="pixels")]
+
+
+def _inferred(
+    image: AnyRaster,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    scale: float | None = None,
+    longest: int | None = None,
+    fit: Fit = "stretch",
+    filter: str = "bicubic",
+    antialias: bool = True,
+) -> AnyRaster:
+    across, down = _spans(image, width, height, scale, longest, fit)
+    if _unchanged(image, across, down):
+        return image
+    dtype = image.dtype if filter == "nearest" else "float32"
+    return stand_in(image, across.count, down.count, dtype=dtype, wrap=_wrap(image, across, down))
+
+
+@operation(infer=_inferred, aliases=("scale", "resample", "reformat"))
+def resize(
+    image: AnyRaster,
+    *,
+    width: Length | None = None,
+    height: Length | None = None,
+    scale: Annotated[float, Field(gt=0, description="factor for both sides; instead of a size")] | None = None,
+    longest: Annotated[int, Field(ge=1, description="pixels of the longer side; instead of a size")] | None = None,
+    fit: Annotated[Fit, Field(description="when both width and height are given and the shape differs")] = "stretch",
+    filter: Literal["nearest", "area"] | Filter = "bicubic",
+    antialias: Annotated[bool, Field(description="widen the filter when shrinking")] = True,
+) -> AnyRaster:
+    """Resample to another size.
+
+    Give `width`, `height` or both, or `scale`, or `longest`; a side left out follows from the image's shape. With both,
+    `fit` says what happens to a different shape: `stretch` takes the size as it is, `fit` makes the largest image that
+    lies inside it, `fill` covers it and cuts off what juts out, evenly.
+
+    Filters: `bicubic` (Catmull-Rom), `lanczos3` (sharpest; rings most), `mitchell` (softest; rings least), `bilinear`,
+    `area` (mean of the covered pixels: no ringing), `nearest` (picks pixels, blends nothing, keeps the dtype: for ids,
+    depth, normals and other images of colour `data`). All but `nearest` give float32.
+
+    Colours are weighted by alpha, so that transparent pixels bleed no colour, and the alpha state is handed back as it
+    was. An image that tiles is sampled across its seams and still tiles. Values may over- and undershoot at hard edges;
+    nothing is clipped. An image that has the size already is handed back as it is.
+
+    Convention: pixel centres are at half pixels, so the corners of the picture stay where they are; sizes that follow
+    from others are rounded to the nearest pixel, halves up; beyond the edge there are no pixels to be weighted.
+    """
+    across, down = _spans(image, width, height, scale, longest, fit)
+    if _unchanged(image, across, down):
+        return image
+    wrap = _wrap(image, across, down)
+    if filter == "nearest":
+        return image.with_buffer(
+            taken(taken(image.buffer, _nearest(down), Y_AXIS), _nearest(across), X_AXIS), wrap=wrap
+        )
+    source = associated(image)
+    pixels = source.pixels.permute(0, 2, 3, 1)
+    axes = [(Y_AXIS, down, image.wrap[1]), (X_AXIS, across, image.wrap[0])]
+    # The axis that shrinks most goes first: the other one has less to do.
+    for axis, span, tiles in sorted(axes, key=lambda turn: -turn[1].step):
+        if span != Span(0.0, pixels.shape[axis], pixels.shape[axis]):
+            pixels = resampled(pixels, axis, span, filter, antialias=antialias, wrap=tiles)
+    return handed_back(source.with_buffer(pixels, wrap=wrap), image)
+
+
+def _spans(
+    image: AnyRaster, width: int | None, height: int | None, scale: float | None, longest: int | None, fit: Fit
+) -> tuple[Span, Span]:
+    """What part of the image becomes how many pixels, across and down."""
+    ways = [width is not None or height is not None, scale is not None, longest is not None]
+    if sum(ways) != 1:
+        found = "nothing" if not any(ways) else "more than one of them"
+        raise OperationError(f"the new size is width and/or height, or scale, or longest; got {found}")
+    if longest is not None:
+        scale = longest / max(image.size)
+    if scale is not None:
+        return _whole(image, _rounded(image.width * scale), _rounded(image.height * scale))
+    if width is None or height is None:
+        factor = width / image.width if width is not None else (height or 1) / image.height
+        return _whole(image, width or _rounded(image.width * factor), height or _rounded(image.height * factor))
+    if fit == "fit":
+        factor = min(width / image.width, height / image.height)
+        return _whole(image, _rounded(image.width * factor), _rounded(image.height * factor))
+    if fit == "fill":
+        factor = max(width / image.width, height / image.height)
+        return _middle(image.width, width, factor), _middle(image.height, height, factor)
+    return _whole(image, width, height)
+
+
+def _whole(image: AnyRaster, width: int, height: int) -> tuple[Span, Span]:
+    return Span(0.0, image.width, width), Span(0.0, image.height, height)
+
+
+def _middle(size: int, count: int, factor: float) -> Span:
+    """The middle part of a side that becomes `count` pixels when enlarged by the factor."""
+    length = min(float(size), count / factor)
+    return Span((size - length) / 2, length, count)
+
+
+def _rounded(length: float) -> int:
+    return max(1, math.floor(length + 0.5))
+
+
+def _unchanged(image: AnyRaster, across: Span, down: Span) -> bool:
+    return (across, down) == _whole(image, image.width, image.height)
+
+
+def _wrap(image: AnyRaster, across: Span, down: Span) -> tuple[bool, bool]:
+    """A side that was cut tiles no more."""
+    return image.wrap[0] and across.length == image.width, image.wrap[1] and down.length == image.height
+
+
+def _nearest(span: Span) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The input pixel under the centre of each output pixel."""
+    center = span.start + (np.arange(span.count) + 0.5) * span.length / span.count
+    return np.floor(center).astype(np.int64)

@@ -1,0 +1,58 @@
+"""Turning a picture over and round: exact, in the buffer's own type."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pipeline_core import AnyRaster, operation
+from pipeline_transform.moves import X_AXIS, Y_AXIS, reversed_along, stand_in, transposed
+
+
+def _same(image: AnyRaster, **_: Any) -> AnyRaster:
+    return image
+
+
+def _turned(image: AnyRaster, *, turns: int = 1) -> AnyRaster:
+    if turns == 2:
+        return image
+    return stand_in(image, image.height, image.width, wrap=(image.wrap[1], image.wrap[0]))
+
+
+@operation(infer=_same, aliases=("flip_vertical", "mirror_vertical", "upside_down"))
+def flip(image: AnyRaster) -> AnyRaster:
+    """Upside down: the top row becomes the bottom row.
+
+    Convention: flip is vertical and flop is horizontal, as in Nuke, ImageMagick and OpenImageIO.
+    Exact, in the image's own dtype.
+    """
+    return image.with_buffer(reversed_along(image.buffer, Y_AXIS))
+
+
+@operation(infer=_same, aliases=("flip_horizontal", "mirror"))
+def flop(image: AnyRaster) -> AnyRaster:
+    """Left to right, as in a mirror: the first column becomes the last.
+
+    Convention: flip is vertical and flop is horizontal, as in Nuke, ImageMagick and OpenImageIO.
+    Exact, in the image's own dtype.
+    """
+    return image.with_buffer(reversed_along(image.buffer, X_AXIS))
+
+
+@operation(infer=_turned)
+def transpose(image: AnyRaster) -> AnyRaster:
+    """Rows become columns: mirrored along the diagonal from the top left.
+
+    Exact, in the image's own dtype.
+    """
+    return image.with_buffer(transposed(image.buffer), wrap=(image.wrap[1], image.wrap[0]))
+
+
+@operation(infer=_turned, aliases=("quarter_turn",))
+def rotate90(image: AnyRaster, *, turns: Literal[1, 2, 3] = 1) -> AnyRaster:
+    """Turn by quarter turns, clockwise; the size turns with the picture.
+
+    Exact, in the image's own dtype. `rotate` turns by any angle.
+    """
+    if turns == 2:
+        return flop(flip(image))
+    return flop(transpose(image)) if turns == 1 else flip(transpose(image))
