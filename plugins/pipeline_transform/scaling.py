@@ -24,7 +24,7 @@ def _inferred(
     scale: float | None = None,
     longest: int | None = None,
     fit: Fit = "stretch",
-    filter: str = "bicubic",
+    filter: str = "bicubic",  # noqa: A002  as in `resize`
     antialias: bool = True,
 ) -> AnyRaster:
     across, down = _spans(image, width, height, scale, longest, fit)
@@ -43,7 +43,7 @@ def resize(
     scale: Annotated[float, Field(gt=0, description="factor for both sides; instead of a size")] | None = None,
     longest: Annotated[int, Field(ge=1, description="pixels of the longer side; instead of a size")] | None = None,
     fit: Annotated[Fit, Field(description="when both width and height are given and the shape differs")] = "stretch",
-    filter: Literal["nearest", "area"] | Filter = "bicubic",
+    filter: Literal["nearest", "area"] | Filter = "bicubic",  # noqa: A002  the word of the field
     antialias: Annotated[bool, Field(description="widen the filter when shrinking")] = True,
 ) -> AnyRaster:
     """Resample to another size.
@@ -68,9 +68,8 @@ def resize(
         return image
     wrap = _wrap(image, across, down)
     if filter == "nearest":
-        return image.with_buffer(
-            taken(taken(image.buffer, _nearest(down), Y_AXIS), _nearest(across), X_AXIS), wrap=wrap
-        )
+        buffer = taken(image.buffer, _nearest(down), Y_AXIS)
+        return image.with_buffer(taken(buffer, _nearest(across), X_AXIS), wrap=wrap)
     source = associated(image)
     pixels = source.pixels.permute(0, 2, 3, 1)
     axes = [(Y_AXIS, down, image.wrap[1]), (X_AXIS, across, image.wrap[0])]
