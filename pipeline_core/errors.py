@@ -78,7 +78,9 @@ class NodeError(PipelineError):
         given += [f"{name}={value!r}" for name, value in self.params.items()]
         tail = f" [{', '.join(given)}]" if given else ""
         reason = " ".join(self.reason.split())
-        return f"{place}node '{self.node}': operation '{self.operation}' (plugin '{self.plugin}') failed: {reason}{tail}"
+        return (
+            f"{place}node '{self.node}': operation '{self.operation}' (plugin '{self.plugin}') failed: {reason}{tail}"
+        )
 
 
 class OperationError(ValueError):

@@ -44,7 +44,9 @@ class Raster:
         name = type(self).__name__
         shape = getattr(self.buffer, "shape", None)
         if shape is None:
-            raise KindError(f"{name}: the buffer must be a numpy array or torch tensor, not {type(self.buffer).__name__}")
+            raise KindError(
+                f"{name}: the buffer must be a numpy array or torch tensor, not {type(self.buffer).__name__}"
+            )
         if len(shape) != 4:
             raise KindError(f"{name}: the buffer must be (B, H, W, C), got {tuple(shape)}")
         if self.dtype not in DTYPES:
@@ -52,7 +54,9 @@ class Raster:
         if 0 in shape:
             raise KindError(f"{name}: the buffer is empty: {tuple(shape)}")
         if shape[3] != len(self.channels):
-            raise KindError(f"{name}: {shape[3]} channels in the buffer, but {len(self.channels)} names: {self.channels}")
+            raise KindError(
+                f"{name}: {shape[3]} channels in the buffer, but {len(self.channels)} names: {self.channels}"
+            )
         if type(self.meta) is not MappingProxyType:
             object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 

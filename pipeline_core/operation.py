@@ -217,7 +217,9 @@ def _arrives_as_written(hint: Any) -> bool:
     if origin in (Union, types.UnionType, list):
         return all(_arrives_as_written(part) for part in get_args(hint))
     if origin is typing.Annotated:
-        plain_metadata = all(type(m).__module__.split(".")[0] in ("pydantic", "annotated_types") for m in hint.__metadata__)
+        plain_metadata = all(
+            type(m).__module__.split(".")[0] in ("pydantic", "annotated_types") for m in hint.__metadata__
+        )
         validators = any("Validator" in type(m).__name__ for m in hint.__metadata__)
         return plain_metadata and not validators and _arrives_as_written(get_args(hint)[0])
     return False
@@ -234,7 +236,10 @@ class _Signature:
         try:
             self.hints = typing.get_type_hints(function, include_extras=True)
         except NameError as error:
-            self.refuse(f"an annotation can't be read: {error}", "import the type at the top of the module, not under TYPE_CHECKING")
+            self.refuse(
+                f"an annotation can't be read: {error}",
+                "import the type at the top of the module, not under TYPE_CHECKING",
+            )
         except TypeError as error:
             self.refuse(f"an annotation can't be read: {error}", "annotate with types")
 
@@ -252,7 +257,10 @@ class _Signature:
         variables: dict[Any, str] = {}
         for parameter in inspect.signature(self.function).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
-                self.refuse(f"'*{parameter.name}' takes any number of values", f"write '{parameter.name}: list[Image]' before a bare '*'")
+                self.refuse(
+                    f"'*{parameter.name}' takes any number of values",
+                    f"write '{parameter.name}: list[Image]' before a bare '*'",
+                )
             if parameter.kind is parameter.VAR_KEYWORD:
                 self.refuse(f"'**{parameter.name}' can't be validated", "name every param after the '*', with its type")
             if parameter.name not in self.hints:
@@ -289,13 +297,18 @@ class _Signature:
             hint = get_args(listed[0])[0]
         optional = parameter.default is not EMPTY
         if optional and parameter.default is not None:
-            self.refuse(f"input '{name}' has a default that is not None", f"write '{name}: Image | None = None', or move it after the '*'")
+            self.refuse(
+                f"input '{name}' has a default that is not None",
+                f"write '{name}: Image | None = None', or move it after the '*'",
+            )
         kinds = [part for part in self.members(hint) if part is not type(None)]
         wrong = next((kind for kind in kinds if not is_kind(kind)), None)
         if wrong is not None or not kinds:
             shown = getattr(wrong, "__name__", str(wrong))
             if isinstance(wrong, type) and dataclasses.is_dataclass(wrong):
-                self.refuse(f"input '{name}' is a {shown}, which is not frozen", "write '@dataclass(frozen=True)' on the kind")
+                self.refuse(
+                    f"input '{name}' is a {shown}, which is not frozen", "write '@dataclass(frozen=True)' on the kind"
+                )
             self.refuse(
                 f"'{name}' comes before the '*', so it is an input, but {shown} is not a kind",
                 f"move it after the '*': 'def {self.name}(..., *, {name}: {shown})', or annotate it with Image, Mask, ...",
@@ -309,7 +322,9 @@ class _Signature:
     def param(self, parameter: inspect.Parameter) -> Param:
         name, hint = parameter.name, self.hints[parameter.name]
         if any(is_kind(part) and part.__module__ == "pipeline_core.image" for part in self.members(hint)):
-            self.refuse(f"'{name}' comes after the '*', so it is a param, but {hint} travels on links", "move it before the '*'")
+            self.refuse(
+                f"'{name}' comes after the '*', so it is a param, but {hint} travels on links", "move it before the '*'"
+            )
         try:
             schema = schema_of(hint)
             if parameter.default is EMPTY:
@@ -343,7 +358,10 @@ class _Signature:
                 self.refuse(f"it returns {hint}, but no input has that type", "annotate an input with it too")
             return Output(name or like, kind_name(self.members(hint)[0]), like)
         if not is_kind(hint):
-            self.refuse(f"it returns {getattr(hint, '__name__', hint)}, which is not a kind", "return Image, Mask, ... or a NamedTuple of kinds")
+            self.refuse(
+                f"it returns {getattr(hint, '__name__', hint)}, which is not a kind",
+                "return Image, Mask, ... or a NamedTuple of kinds",
+            )
         return Output(name or hint.__name__.lower(), kind_name(hint))
 
     def members(self, hint: Any) -> tuple[Any, ...]:

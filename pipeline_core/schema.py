@@ -215,8 +215,6 @@ def _complaint(item: Any) -> str:
     return pattern.format(**given)
 
 
-
-
 class _Reader:
     """Builds a pydantic type from the JSON Schema that pydantic wrote."""
 
@@ -252,9 +250,7 @@ class _Reader:
             return Annotated[Path, BeforeValidator(_path_text)]
         if form:
             return Any
-        return _constrained(
-            StrictStr, schema, min_length="minLength", max_length="maxLength", pattern="pattern"
-        )
+        return _constrained(StrictStr, schema, min_length="minLength", max_length="maxLength", pattern="pattern")
 
     def _integer(self, schema: dict[str, Any], form: str) -> Any:
         return _constrained(StrictInt, schema, **_NUMERIC)
@@ -321,5 +317,3 @@ def _path_text(value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise ValueError("a path can't hold a NUL character")
     return value
-
-

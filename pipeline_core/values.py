@@ -158,7 +158,9 @@ def take_apart(value: Any) -> tuple[Tree, list[Any]]:
             return {"bytes": len(found) - 1}
         if dataclasses.is_dataclass(part) and not isinstance(part, type):
             kind = type(part)
-            held = {f.name: walk(getattr(part, f.name), f"{where}.{f.name}") for f in dataclasses.fields(part) if f.init}
+            held = {
+                f.name: walk(getattr(part, f.name), f"{where}.{f.name}") for f in dataclasses.fields(part) if f.init
+            }
             return {"kind": f"{kind.__module__}:{kind.__qualname__}", "fields": held}
         if isinstance(part, Mapping):
             return {"mapping": [[walk(k, f"{where} key"), walk(v, f"{where}[{k!r}]")] for k, v in part.items()]}

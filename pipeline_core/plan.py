@@ -1,0 +1,200 @@
+"""What has to be done? Only what the outputs need, in order, with keys, lifetimes, devices and bytes. Nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline_core.errors import GraphError, Problem, did_you_mean, listing
+from pipeline_core.graph import Graph, Node, Target
+from pipeline_core.keys import FileState, identity, key, operation_key, paths_in, read_state
+
+if TYPE_CHECKING:
+    from pipeline_core.image import Raster
+
+Source = tuple[int, int]
+"""(index of a step, position of its output)"""
+
+
+@dataclass(slots=True)
+class Step:
+    """A node as planned. `sources` are its inputs by name; `last` are the steps whose values die when it is done."""
+
+    index: int
+    node: Node
+    sources: tuple[tuple[str, tuple[Source, ...]], ...]
+    key: str
+    operation_key: str
+    files: dict[Path, FileState]
+    device: str
+    last: tuple[int, ...] = ()
+    facts: tuple[Raster | None, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def bytes(self) -> int | None:
+        """Of its outputs together; None where a size is not known before the run."""
+        if not self.facts or any(fact is None for fact in self.facts):
+            return None
+        return sum(fact.nbytes for fact in self.facts if fact is not None)
+
+
+@dataclass
+class Plan:
+    """Steps in an order in which they can run; `targets` are the outputs asked for."""
+
+    graph: Graph
+    steps: list[Step]
+    targets: list[Target]
+    device: str
+    index: dict[str, int] = field(default_factory=dict)
+    save: bool = True
+
+    @property
+    def wanted(self) -> list[int]:
+        """The steps whose values are asked for."""
+        return [
+            self.index[target.encoder if self.save and target.encoder else target.link.node] for target in self.targets
+        ]
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that values take at one time when steps run one after another; unknown sizes count as nothing."""
+        alive = peak = 0
+        for step in self.steps:
+            alive += step.bytes or 0
+            peak = max(peak, alive)
+            alive -= sum(self.steps[i].bytes or 0 for i in step.last)
+        return peak
+
+
+def make_plan(
+    graph: Graph,
+    *,
+    only: Sequence[str] = (),
+    device: str = "cpu",
+    save: bool = True,
+    with_facts: bool = True,
+) -> Plan:
+    """The plan for all outputs, or for those named in `only`.
+
+    `with_facts` runs static inference too (which imports the plugins used, and torch). GraphError with every problem:
+    an unknown output, a file that can't be read, sizes and states that do not fit.
+    """
+    targets = _chosen(graph, only)
+    roots = [target.encoder if save and target.encoder else target.link.node for target in targets]
+    names = _in_order(graph, roots)
+    index = {name: i for i, name in enumerate(names)}
+    files, problems = _read_files(graph, names)
+    facts: Mapping[str, tuple[Raster | None, ...]] = {}
+    if with_facts:
+        from pipeline_core.infer import infer
+
+        try:
+            facts = infer(graph, names)
+        except GraphError as error:
+            if problems:  # a file that is not there explains itself better than the inference that missed it
+                blamed = {problem.location for problem in problems}
+                problems += [problem for problem in error.problems if not _same_line(problem, blamed)]
+            else:
+                problems = list(error.problems)
+    if problems:
+        raise GraphError(problems=problems)
+    identities: dict[int, bytes] = {}
+    steps: list[Step] = []
+    for i, name in enumerate(names):
+        node = graph.nodes[name]
+        who = identities.get(id(node.operation))
+        if who is None:
+            who = identities[id(node.operation)] = identity(node.operation)
+        own_files = {path: files[path] for path in paths_in(node.params)} if files else {}
+        made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
+        sources = tuple(
+            (name, tuple((index[link.node], link.output) for link in links)) for name, links in node.links.items()
+        )
+        whole = key(made, [(name, [(steps[s].key, output) for s, output in links]) for name, links in sources])
+        place = "cpu" if node.operation.device == "cpu" else device
+        steps.append(Step(i, node, sources, whole, made, own_files, place, (), facts.get(name, ())))
+    _set_lifetimes(steps, {index[target.link.node] for target in targets if not (save and target.encoder)})
+    return Plan(graph, steps, targets, device, index, save)
+
+
+def _same_line(problem: Problem, places: Iterable[Any]) -> bool:
+    return any(p and problem.location and p.line == problem.location.line for p in places)
+
+
+def _chosen(graph: Graph, only: Sequence[str]) -> list[Target]:
+    problems = []
+    for name in only:
+        if name not in graph.targets:
+            hint = did_you_mean(name, graph.targets) or f"; the outputs are {listing(graph.targets)}"
+            problems.append(Problem(f"no output '{name}'{hint}"))
+    if problems:
+        raise GraphError(problems=problems)
+    return [target for name, target in graph.targets.items() if not only or name in only]
+
+
+def _in_order(graph: Graph, roots: Sequence[str]) -> list[str]:
+    """What the roots need, depth first: a value is made shortly before it is needed, so that little is alive at once."""
+    order: dict[str, None] = {}
+    stack: list[tuple[str, bool]] = [(name, False) for name in reversed(roots)]
+    while stack:
+        name, inputs_done = stack.pop()
+        if name in order:
+            continue
+        if inputs_done:
+            order[name] = None
+            continue
+        stack.append((name, True))
+        needed = [link.node for links in graph.nodes[name].links.values() for link in links]
+        stack += [(other, False) for other in reversed(needed) if other not in order]
+    return list(order)
+
+
+def _read_files(graph: Graph, names: Sequence[str]) -> tuple[dict[Path, FileState], list[Problem]]:
+    """Every file that the params name, read once and digested."""
+    states: dict[Path, FileState] = {}
+    problems: list[Problem] = []
+    for name in names:
+        node = graph.nodes[name]
+        for param, value in node.params.items():
+            for path in paths_in(value):
+                if path in states:
+                    continue
+                try:
+                    states[path] = read_state(path)
+                except (OSError, ValueError) as error:
+                    reason = (
+                        "file not found"
+                        if isinstance(error, FileNotFoundError)
+                        else getattr(error, "strerror", None) or str(error)
+                    )
+                    message = f"node '{name}', param '{param}': {reason}: {_shown(path, graph)}"
+                    problems.append(Problem(message, graph.where(node, "params", param)))
+    return states, problems
+
+
+def _shown(path: Path, graph: Graph) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _set_lifetimes(steps: list[Step], kept: set[int]) -> None:
+    last: dict[int, int] = {}
+    for step in steps:
+        for _, links in step.sources:
+            for source, _ in links:
+                last[source] = step.index
+    dying: dict[int, list[int]] = {}
+    for source, reader in last.items():
+        if source not in kept:
+            dying.setdefault(reader, []).append(source)
+    for reader, sources in dying.items():
+        steps[reader].last = tuple(sources)

@@ -1,0 +1,311 @@
+"""Plugins: found by entry points, read once into a catalogue on disk, imported only when a run needs them.
+
+`catalogue()` answers what every installed plugin offers without importing one: a plugin is read in a process of its own
+and what it offers is remembered by its version (by its source bytes, for an editable install). `Catalogue.load` imports
+the plugin of one operation.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pluggy
+from blake3 import blake3
+
+from pipeline_core import __version__, hookspecs
+from pipeline_core.errors import PluginError, did_you_mean, listing
+from pipeline_core.operation import Operation, read
+from pipeline_core.sources import digest_of_sources
+
+GROUP = "pipeline_core"
+CATALOGUE_FORMAT = 1
+IMPORT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed plugin: where it comes from and which version it is. `source` is set for editable installs."""
+
+    name: str
+    entry_point: str
+    distribution: str = ""
+    version: str = "0"
+    source: str = ""
+    operations: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever what the plugin offers may have changed."""
+        parts = [
+            str(CATALOGUE_FORMAT),
+            __version__,
+            sys.version,
+            self.name,
+            self.distribution,
+            self.version,
+            self.source,
+        ]
+        return blake3("\0".join(parts).encode()).hexdigest(24)
+
+
+@dataclass
+class Catalogue:
+    """Every operation on offer, by name, and what is wrong with the plugins that are not."""
+
+    operations: dict[str, Operation] = field(default_factory=dict)
+    plugins: list[Plugin] = field(default_factory=list)
+    conflicts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _by_plugin: dict[tuple[str, str], Operation] = field(default_factory=dict)
+    _loaded: dict[tuple[str, str], Operation] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, functions: Iterable[Callable[..., Any]], *, plugin: str = "local", version: str = "0") -> Catalogue:
+        """A catalogue of plain functions; for tests and for pipelines built in Python."""
+        made = cls()
+        made.add(functions, plugin=plugin, version=version)
+        return made
+
+    def add(self, functions: Iterable[Callable[..., Any]], *, plugin: str = "local", version: str = "0") -> None:
+        """Offers plain functions too. Their source files count as their version."""
+        for function in functions:
+            operation = replace(read(function, plugin=plugin, plugin_version=version), source=_source_of(function))
+            self._offer(operation)
+            self._loaded[plugin, operation.name] = operation
+
+    def _offer(self, operation: Operation) -> None:
+        self._by_plugin[operation.plugin, operation.name] = operation
+        offered = [plugin for plugin, name in self._by_plugin if name == operation.name]
+        if len(offered) > 1:
+            self.conflicts[operation.name] = tuple(sorted(offered))
+            self.operations.pop(operation.name, None)
+        else:
+            self.operations[operation.name] = operation
+
+    def __iter__(self) -> Iterator[Operation]:
+        """Every operation, those with one name in two plugins too."""
+        return iter(self._by_plugin.values())
+
+    @property
+    def broken(self) -> list[Plugin]:
+        return [plugin for plugin in self.plugins if plugin.problem]
+
+    def find(self, name: str) -> Operation:
+        """The operation of a name, or of `plugin.name` where two plugins offer one. PluginError says what is near."""
+        if name in self.operations:
+            return self.operations[name]
+        plugin, _, short = name.rpartition(".")
+        if (plugin, short) in self._by_plugin:
+            return self._by_plugin[plugin, short]
+        if name in self.conflicts:
+            offered = self.conflicts[name]
+            choices = " or ".join(f"'{plugin}.{name}'" for plugin in offered)
+            raise PluginError(f"operation '{name}' is offered by two plugins: {listing(offered)}. Write {choices}")
+        hint = did_you_mean(name, [*self.operations, *self.conflicts]) or self._near_alias(name)
+        lost = "; ".join(f"plugin '{p.name}' did not load: {p.problem}" for p in self.broken)
+        raise PluginError(f"unknown operation '{name}'{hint}{' (' + lost + ')' if lost and not hint else ''}")
+
+    def _near_alias(self, name: str) -> str:
+        found = [operation.name for operation in self if name.lower() in (a.lower() for a in operation.aliases)]
+        return f". It is called '{found[0]}' here" if found else ""
+
+    def load(self, operation: Operation) -> Operation:
+        """The same operation with its function, its plugin imported. PluginError if that fails."""
+        key = (operation.plugin, operation.name)
+        if key not in self._loaded:
+            functions = import_operations(operation.plugin)
+            for name, loaded in functions.items():
+                described = self._by_plugin.get((operation.plugin, name))
+                if described is not None:
+                    self._loaded[operation.plugin, name] = replace(described, function=loaded.function)
+            if key not in self._loaded:
+                raise PluginError(f"plugin '{operation.plugin}' no longer offers '{operation.name}'")
+        return self._loaded[key]
+
+    def encoders(self, kind: str) -> dict[str, list[Operation]]:
+        """Operations that turn one value of a kind into a File, by the suffixes that their `format` param lists."""
+        found: dict[str, list[Operation]] = {}
+        for operation in self._by_plugin.values():
+            wired = [part for part in operation.inputs if not part.optional]
+            if [output.kind for output in operation.outputs] != ["File"] or len(wired) != 1 or wired[0].many:
+                continue
+            formats = next((param.schema.get("enum", ()) for param in operation.params if param.name == "format"), ())
+            if kind in wired[0].kinds:
+                for suffix in formats:
+                    found.setdefault(str(suffix), []).append(operation)
+        return found
+
+
+def _source_of(function: Callable[..., Any]) -> str:
+    code = getattr(function, "__code__", None)
+    if code is None or not Path(code.co_filename).is_file():
+        return ""
+    return blake3(Path(code.co_filename).read_bytes()).hexdigest()
+
+
+def discover() -> list[Plugin]:
+    """Every installed plugin, not yet imported, sorted by name."""
+    found: dict[str, Plugin] = {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        module = entry.value.partition(":")[0]
+        distribution = entry.dist
+        source = digest_of_sources(module) if distribution is None or _is_editable(distribution) else ""
+        name = distribution.name if distribution else ""
+        version = distribution.version if distribution else "0"
+        found[module] = Plugin(module, entry.name, name, version, source)
+    return sorted(found.values(), key=lambda plugin: plugin.name)
+
+
+def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
+    text = distribution.read_text("direct_url.json")
+    return bool(text and json.loads(text).get("dir_info", {}).get("editable", False))
+
+
+def catalogue(folder: Path | None = None) -> Catalogue:
+    """What the installed plugins offer; read from `folder` where it is still true, and kept there."""
+    folder = folder or catalogue_folder()
+    plugins = discover()
+    found: dict[str, dict[str, Any]] = {}
+    for plugin in plugins:
+        remembered = _remembered(folder, plugin)
+        if remembered is not None:
+            found[plugin.name] = remembered
+    missing = [plugin for plugin in plugins if plugin.name not in found]
+    for name, answer in _read_apart([plugin.name for plugin in missing]).items():
+        found[name] = answer
+        if not answer.get("problem"):
+            _remember(folder, next(plugin for plugin in missing if plugin.name == name), answer)
+    made = Catalogue()
+    for plugin in plugins:
+        answer = found[plugin.name]
+        operations = [Operation.from_json(part) for part in answer.get("operations", ())]
+        for operation in operations:
+            made._offer(replace(operation, plugin_version=plugin.version, source=plugin.source))
+        names = tuple(operation.name for operation in operations)
+        made.plugins.append(replace(plugin, operations=names, problem=answer.get("problem", "")))
+    return made
+
+
+def catalogue_folder() -> Path:
+    from pipeline_core.folders import cache_folder
+
+    return cache_folder() / "catalogue"
+
+
+def _remembered(folder: Path, plugin: Plugin) -> dict[str, Any] | None:
+    try:
+        answer = json.loads((folder / f"{plugin.name}-{plugin.identity}.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) and "operations" in answer else None
+
+
+def _remember(folder: Path, plugin: Plugin, answer: Mapping[str, Any]) -> None:
+    from pipeline_core.folders import write_atomically
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{plugin.name}-*.json"):
+            old.unlink(missing_ok=True)
+        write_atomically(folder / f"{plugin.name}-{plugin.identity}.json", json.dumps(answer).encode())
+    except OSError:
+        return  # a read-only folder costs the time of reading the plugin again, nothing else
+
+
+def _read_apart(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What each plugin offers, read in another process: importing may need seconds, hang or crash."""
+    answers: dict[str, dict[str, Any]] = {}
+    waiting = list(names)
+    while waiting:
+        command = [sys.executable, "-m", "pipeline_core.plugins", *waiting]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=environment,
+                timeout=IMPORT_SECONDS,
+                check=False,
+            )
+            if os.environ.get("PIPELINE_TRACE"):
+                sys.stderr.write(done.stderr.decode("utf-8", "replace"))
+            output, ending = done.stdout, f"importing it ended the process (exit code {done.returncode})"
+        except subprocess.TimeoutExpired as error:
+            output, ending = error.stdout or b"", f"importing it took more than {IMPORT_SECONDS} s"
+        for line in output.decode("utf-8", "replace").splitlines():
+            if line.startswith(_MARK):
+                answer = json.loads(line.removeprefix(_MARK))
+                answers[answer["plugin"]] = answer
+        rest = [name for name in waiting if name not in answers]
+        if rest:  # the first without an answer is the one that did not let us finish
+            answers[rest[0]] = {"plugin": rest[0], "operations": [], "problem": ending}
+        waiting = rest[1:]
+    return answers
+
+
+_MARK = "pipeline-core catalogue: "
+
+
+def _answer(name: str) -> dict[str, Any]:
+    try:
+        operations = import_operations(name)
+    except PluginError as error:
+        return {"plugin": name, "operations": [], "problem": str(error)}
+    return {"plugin": name, "operations": [operation.to_json() for operation in operations.values()]}
+
+
+def import_operations(name: str) -> dict[str, Operation]:
+    """Imports one plugin and asks its hook. PluginError, naming the plugin, whatever goes wrong in it."""
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise PluginError(
+            f"{type(error).__name__}: {error}" if not isinstance(error, ImportError) else str(error)
+        ) from error
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    if os.environ.get("PIPELINE_TRACE"):
+        manager.add_hookcall_monitoring(_trace_before, _trace_after)
+    try:
+        manager.register(module, name)
+        manager.check_pending()
+        answers = manager.hook.operations()
+    except Exception as error:
+        raise PluginError(f"its hook failed: {type(error).__name__}: {error}") from error
+    if not answers:
+        raise PluginError(f"plugin '{name}' has no hook; write '@hookimpl def operations(): return [...]'")
+    found: dict[str, Operation] = {}
+    for function in answers[0]:
+        operation = read(function, plugin=name)
+        if operation.name in found:
+            raise PluginError(f"plugin '{name}' offers '{operation.name}' twice")
+        found[operation.name] = operation
+    return found
+
+
+def _trace_before(hook_name: str, hook_impls: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    sys.stderr.write(f"hook {hook_name}: {listing(impl.plugin_name for impl in hook_impls)}\n")
+
+
+def _trace_after(outcome: Any, hook_name: str, hook_impls: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    if outcome.exception is not None:
+        sys.stderr.write(f"hook {hook_name}: raised {outcome.exception!r}\n")
+    else:
+        names = [getattr(f, "__name__", repr(f)) for answer in outcome.get_result() for f in answer]
+        sys.stderr.write(f"hook {hook_name}: {listing(names, 100)}\n")
+
+
+if __name__ == "__main__":
+    for module_name in sys.argv[1:]:
+        sys.stdout.write(_MARK + json.dumps(_answer(module_name)) + "\n")
+        sys.stdout.flush()

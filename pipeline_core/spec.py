@@ -1,0 +1,294 @@
+"""What does the file say? YAML or JSON into frozen models. No torch, no plugins.
+
+A `Spec` is what the file says, not whether it makes sense: that is `graph`'s question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
+
+from pipeline_core.document import Document, read_document
+from pipeline_core.errors import Location, Problem, SpecError, did_you_mean, listing
+from pipeline_core.schema import checker, explain, plain, show
+
+MAX_NODES = 10_000
+
+Name = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w-]*$", max_length=200)]
+CachePolicy = Literal["auto", "always", "never"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ParamSpec(_Frozen):
+    """A setting of the whole pipeline, given by the caller."""
+
+    type: Literal["str", "int", "float", "bool", "path", "color"]
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: list[Any] | None = None
+    help: str = ""
+
+    @property
+    def required(self) -> bool:
+        return "default" not in self.model_fields_set
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema of a value."""
+        if self.choices:
+            return {"enum": self.choices, "description": self.help}
+        schema: dict[str, Any] = {
+            "str": {"type": "string"},
+            "int": {"type": "integer"},
+            "float": {"type": "number"},
+            "bool": {"type": "boolean"},
+            "path": {"type": "string", "format": "path"},
+            "color": {"type": ["string", "array"], "format": "color"},
+        }[self.type]
+        for name in ("minimum", "maximum"):
+            if (limit := getattr(self, name)) is not None:
+                schema[name] = limit
+        return {**schema, "description": self.help}
+
+
+class NodeSpec(_Frozen):
+    """One use of an operation."""
+
+    op: str
+    inputs: dict[str, str | list[str]] = {}
+    params: dict[str, Any] = {}
+    cache: CachePolicy | None = None
+
+
+class OutputSpec(_Frozen):
+    """What is asked for: a link, and where to save it. `params` are those of the encoding operation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    from_: str = Field(alias="from")
+    path: str | None = None
+    params: dict[str, Any] = {}
+
+
+class Spec(_Frozen):
+    """A whole pipeline as its file says it."""
+
+    pipeline: Literal[1]
+    params: dict[Name, ParamSpec] = {}
+    nodes: dict[Name, NodeSpec]
+    outputs: dict[Name, OutputSpec] = {}
+
+    _document: Document | None = PrivateAttr(default=None)
+    _folder: Path = PrivateAttr(default=Path())
+    _holes: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def file(self) -> str:
+        """The file's name as the user gave it; empty for a pipeline built in Python."""
+        return self._document.file if self._document else ""
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the pipeline start from."""
+        return self._folder
+
+    @property
+    def holes(self) -> frozenset[str]:
+        """Names of nodes that the file has but that could not be read; links to them are no further mistake."""
+        return self._holes
+
+    def where(self, *path: str | int, key: bool = False) -> Location | None:
+        """File, line and column of the value at `path` (`"nodes", "card", "params", "opacity"`), or of its key."""
+        return self._document.locate(path, key=key) if self._document else None
+
+
+def load_spec(path: str | Path) -> Spec:
+    """The pipeline in a file. SpecError with every problem found, sorted by line."""
+    spec, problems = read_spec(path)
+    if problems or spec is None:
+        raise SpecError(problems=problems)
+    return spec
+
+
+def read_spec(path: str | Path) -> tuple[Spec | None, list[Problem]]:
+    """As much of the pipeline as can be read, and what is wrong with the rest, so that `check` can go on."""
+    file = str(path)
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise SpecError(problems=[Problem("file not found", Location(file))]) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError(problems=[Problem(f"can't be read: {reason}", Location(file))]) from None
+    return parse_spec(raw, file, folder=Path(path).parent)
+
+
+def parse_spec(raw: bytes, file: str, *, folder: Path | None = None) -> tuple[Spec | None, list[Problem]]:
+    """As `read_spec`, from bytes; `file` names them in messages and tells JSON by its ending."""
+    document = read_document(raw, file)
+    problems = list(document.problems)
+    spec, holes = _read_models(document, problems)
+    if spec is not None:
+        spec._document, spec._folder, spec._holes = document, folder or Path(), frozenset(holes)
+        if len(spec.nodes) > MAX_NODES:
+            message = f"{len(spec.nodes):,} nodes; a file may have {MAX_NODES:,}"
+            raise SpecError(problems=[Problem(message, document.locate(["nodes"], key=True))])
+    return spec, problems
+
+
+def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | None, set[str]]:
+    value = document.value
+    if not isinstance(value, dict):
+        found = "is empty" if value is None else f"holds {show(value)}"
+        message = f"a pipeline file is a mapping with 'pipeline: 1', 'nodes' and 'outputs', but this one {found}"
+        raise SpecError(problems=[*problems, Problem(message, document.locate([]))])
+    try:
+        return Spec.model_validate(value), set()
+    except ValidationError as error:
+        problems += [_problem(item, document) for item in _merge_unions(error.errors(include_url=False))]
+    # What is left when every part with a mistake is taken out, so that the rest can be checked too.
+    rest: dict[str, Any] = {"pipeline": 1, "nodes": {}}
+    holes: set[str] = set()
+    for section, model in (("params", ParamSpec), ("nodes", NodeSpec), ("outputs", OutputSpec)):
+        part = value.get(section)
+        if not isinstance(part, dict):
+            continue
+        good = rest[section] = {}
+        for name, item in part.items():
+            try:
+                good[name] = model.model_validate(item)
+                Spec.model_validate({"pipeline": 1, "nodes": {}, section: {name: good[name]}})
+            except ValidationError:
+                good.pop(name, None)
+                if section == "nodes":
+                    holes.add(name)
+    return Spec.model_validate(rest), holes
+
+
+def _merge_unions(items: Sequence[Any]) -> list[Any]:
+    """A union complains once per member, at paths that end in the member's name; one complaint per value is enough."""
+    merged: dict[tuple[Any, ...], Any] = {}
+    for item in items:
+        loc = item["loc"]
+        if len(loc) >= 5 and loc[0] == "nodes" and loc[2] == "inputs":
+            merged.setdefault(loc[:4], {**item, "loc": loc[:4], "type": "link"})
+        else:
+            merged.setdefault((*loc, item["type"]), item)
+    return list(merged.values())
+
+
+_SECTIONS = {"nodes": "node", "params": "param", "outputs": "output"}
+_FIELDS: dict[str, type[BaseModel]] = {"nodes": NodeSpec, "params": ParamSpec, "outputs": OutputSpec}
+
+
+def _problem(item: Any, document: Document) -> Problem:
+    loc = [part for part in item["loc"] if part != "[key]"]
+    kind, last = item["type"], str(loc[-1]) if loc else ""
+    owner = f"{_SECTIONS[loc[0]]} '{loc[1]}'" if len(loc) > 1 and loc[0] in _SECTIONS else ""
+    inner = ".".join(str(part) for part in (loc[2:] if owner else loc))
+    if kind == "missing":
+        example = {"pipeline": "write 'pipeline: 1' at the top", "nodes": "a pipeline has nodes"}.get(last, "")
+        message = f"'{last}' is missing{'; ' + example if example and not owner else ''}"
+        return Problem(f"{owner}: {message}" if owner else message, document.locate(loc[:-1], key=bool(owner)))
+    if kind == "extra_forbidden":
+        model = _FIELDS[loc[0]] if owner else Spec
+        names = [f.alias or name for name, f in model.model_fields.items()]
+        hint = did_you_mean(last, names) or f"; known are {listing(names)}"
+        return Problem(f"{owner + ': ' if owner else ''}unknown key '{last}'{hint}", document.locate(loc, key=True))
+    if item["loc"] and item["loc"][-1] == "[key]":
+        message = f"'{loc[-1]}' is no name: a name begins with a letter and has letters, digits, _ and -"
+        return Problem(message, document.locate(loc, key=True))
+    if kind == "link":
+        wanted = "must be a link like 'node' or 'node.output', or a list of links"
+        return Problem(f"{owner}, input '{loc[3]}': {wanted}", document.locate(loc))
+    if loc == ["pipeline"]:
+        message = f"'pipeline' is the version of the file format and must be 1 (got {show(item['input'])})"
+        return Problem(message, document.locate(loc))
+    single = ValidationError.from_exception_data(
+        "", [{"type": item["type"], "loc": (), "input": item["input"], "ctx": item.get("ctx", {})}]
+    )
+    subject = ", ".join(part for part in (owner, f"'{inner}'" if inner else "") if part)
+    return Problem(f"{subject}: {explain(single, item['input'])}", document.locate(loc))
+
+
+# --- references to pipeline params ----------------------------------------------------------------------------------
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+
+
+def substitute(value: Any, params: Mapping[str, Any]) -> Any:
+    """`${name}` replaced in every string of a value; a whole-string reference keeps the param's type.
+
+    `$${` stands for `${`. Raises ValueError that names an unknown param.
+    """
+    if isinstance(value, str):
+        if "${" not in value:
+            return value
+        whole = _REFERENCE.fullmatch(value)
+        if whole and whole.group(1) is not None:
+            return _lookup(whole.group(1), params)
+        return _REFERENCE.sub(lambda m: "${" if m.group(1) is None else _format(_lookup(m.group(1), params)), value)
+    if isinstance(value, dict):
+        return {key: substitute(part, params) for key, part in value.items()}
+    if isinstance(value, list):
+        return [substitute(part, params) for part in value]
+    return value
+
+
+def _lookup(name: str, params: Mapping[str, Any]) -> Any:
+    if name not in params:
+        known = f"; the pipeline's params are {listing(params)}" if params else "; the pipeline has no params"
+        raise ValueError(f"no param '{name}' for ${{{name}}}{did_you_mean(name, params) or known}")
+    return params[name]
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else show(value)
+
+
+def given_params(spec: Spec, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """The value of every pipeline param: given, else its default; and what is wrong with them.
+
+    A relative path that was given is taken from the working directory; one in the file from the file's folder.
+    """
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    for name in given:
+        if name not in spec.params:
+            known = f"; it has {listing(spec.params)}" if spec.params else "; it has none"
+            problems.append(Problem(f"the pipeline has no param '{name}'{did_you_mean(name, spec.params) or known}"))
+    for name, param in spec.params.items():
+        default_at = spec.where("params", name, "default")
+        if name not in given and param.required:
+            place = spec.where("params", name, key=True)
+            problems.append(Problem(f"param '{name}' has no default and was not given", place))
+            values[name] = None
+            continue
+        raw = plain(given[name]) if name in given else param.default
+        if raw is None and name not in given:
+            values[name] = None
+            continue
+        try:
+            value = checker(param.json_schema)(raw)
+        except ValueError as error:
+            place = None if name in given else default_at
+            problems.append(Problem(f"param '{name}': {error}", place))
+            values[name] = None
+            continue
+        limits = (param.minimum, param.maximum)
+        if param.choices and param.type in ("int", "float") and any(limit is not None for limit in limits):
+            problems.append(Problem(f"param '{name}' has choices and limits; give one of them", default_at))
+        if isinstance(value, Path):
+            value = str(Path.cwd() / value) if name in given else str(value)
+        values[name] = list(value) if isinstance(value, tuple) else value
+    return values, problems
