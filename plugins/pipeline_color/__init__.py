@@ -1,8 +1,15 @@
-"""."""
+"""Grading, and conversions between colour spaces."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline_color.convert import color_convert, set_color, to_gray, to_rgb
+from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
 from pipeline_core import hookimpl
 
 
 @hookimpl
-def operations():
-    return []
+def operations() -> list[Callable[..., Any]]:
+    return [grade, exposure, saturation, gamma, levels, invert, clamp, color_convert, set_color, to_gray, to_rgb]

@@ -1,8 +1,28 @@
-"""."""
+"""Layers over layers, alpha, masks, and figures cut out of their backgrounds."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline_compose.alpha import flatten, premultiply, set_alpha, split_alpha, unpremultiply
+from pipeline_compose.masks import feather_mask, grow_mask, invert_mask, mask_from_channel, shrink_mask
+from pipeline_compose.merge import merge
 from pipeline_core import hookimpl
 
 
 @hookimpl
-def operations():
-    return []
+def operations() -> list[Callable[..., Any]]:
+    return [
+        merge,
+        flatten,
+        premultiply,
+        unpremultiply,
+        set_alpha,
+        split_alpha,
+        mask_from_channel,
+        invert_mask,
+        feather_mask,
+        grow_mask,
+        shrink_mask,
+    ]

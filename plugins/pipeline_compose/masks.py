@@ -1,0 +1,99 @@
+"""Masks: coverage, 1 is inside."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from pipeline_core import Image, Mask, OperationError, operation
+
+Steps = Annotated[int, Field(ge=0, le=4096, description="pixels")]
+
+
+@operation(support=0, aliases=("channel_to_mask",))
+def mask_from_channel(image: Image, *, channel: Annotated[str, Field(description="its name: A, R, Y, Z, ...")]) -> Mask:
+    """One channel of an image as a mask.
+
+    The values are taken as they are, in the image's own type: not clipped, and colour not divided by alpha.
+    """
+    if channel not in image.channels:
+        raise OperationError(f"the image has no channel '{channel}', only {', '.join(image.channels)}")
+    return Mask(image.buffer[..., [image.index(channel)]], wrap=image.wrap, meta=image.meta)
+
+
+@operation(support=0)
+def invert_mask(mask: Mask) -> Mask:
+    """Turn a mask inside out: 1 - value."""
+    return mask.with_pixels(1 - mask.pixels)
+
+
+@operation(support=lambda radius, **_: math.ceil(radius))
+def feather_mask(
+    mask: Mask, *, radius: Annotated[float, Field(ge=0, le=4096, description="pixels that an edge may reach")]
+) -> Mask:
+    """Soften a mask's edges with a Gaussian.
+
+    Convention: the standard deviation is a third of the radius and the kernel ends at the radius, so nothing farther
+    from an edge than that changes. Beyond the frame the edge pixels are repeated, or the mask tiles where it wraps.
+    """
+    reach = math.ceil(radius)
+    if reach == 0:
+        return mask
+    weights = [math.exp(-0.5 * (3 * i / radius) ** 2) if abs(i) <= radius else 0.0 for i in range(-reach, reach + 1)]
+    pixels = mask.pixels
+    for dim, wraps in ((2, mask.wrap[1]), (3, mask.wrap[0])):
+        pixels = _blur(_extend(pixels, dim, reach, wraps), dim, [w / sum(weights) for w in weights])
+    return mask.with_pixels(pixels)
+
+
+@operation(support=lambda radius, **_: radius, aliases=("dilate", "expand_mask"))
+def grow_mask(mask: Mask, *, radius: Steps) -> Mask:
+    """Grow a mask by a number of pixels (grey dilation).
+
+    Convention: the neighbourhood is a disc, all pixels whose centre is within `radius`. Beyond the frame the edge
+    pixels are repeated, or the mask tiles where it wraps.
+    """
+    return mask.with_pixels(_largest_nearby(mask, mask.pixels, radius)) if radius else mask
+
+
+@operation(support=lambda radius, **_: radius, aliases=("erode", "contract_mask"))
+def shrink_mask(mask: Mask, *, radius: Steps) -> Mask:
+    """Shrink a mask by a number of pixels (grey erosion).
+
+    Convention: the neighbourhood and the frame's edge are those of `grow_mask`.
+    """
+    return mask.with_pixels(-_largest_nearby(mask, -mask.pixels, radius)) if radius else mask
+
+
+def _extend(pixels: Tensor, dim: int, reach: int, wraps: bool) -> Tensor:
+    """`reach` more rows or columns on both sides: around the tile, or the edge's repeated."""
+    length = pixels.shape[dim]
+    where = torch.arange(-reach, length + reach, device=pixels.device)
+    return pixels.index_select(dim, where % length if wraps else where.clamp(0, length - 1))
+
+
+def _blur(extended: Tensor, dim: int, weights: list[float]) -> Tensor:
+    """The weighted sum of shifted views. Not a convolution: those may round to TF32 on a GPU."""
+    length = extended.shape[dim] - len(weights) + 1
+    total = extended.narrow(dim, 0, length) * weights[0]
+    for start, weight in enumerate(weights[1:], 1):
+        total.add_(extended.narrow(dim, start, length), alpha=weight)
+    return total
+
+
+def _largest_nearby(mask: Mask, pixels: Tensor, radius: int) -> Tensor:
+    """The largest value in a disc: row by row of the disc, the largest in its chord."""
+    extended = _extend(_extend(pixels, 2, radius, mask.wrap[1]), 3, radius, mask.wrap[0])
+    best = None
+    for row in range(-radius, radius + 1):
+        half = math.isqrt(radius * radius - row * row)
+        strip = extended.narrow(2, radius + row, mask.height).narrow(3, radius - half, mask.width + 2 * half)
+        found = F.max_pool2d(strip, (1, 2 * half + 1), stride=1)
+        best = found if best is None else torch.maximum(best, found)
+    assert best is not None  # a disc has at least one row
+    return best
