@@ -39,25 +39,6 @@ def arrange(nodes: int, edges: Sequence[Edge]) -> Layers:
     return layers
 
 
-def components(nodes: int, edges: Sequence[Edge]) -> list[list[int]]:
-    """The parts that no edge joins, each sorted, by their first node."""
-    leader = list(range(nodes))
-
-    def find(node: int) -> int:
-        while leader[node] != node:
-            leader[node] = leader[leader[node]]
-            node = leader[node]
-        return node
-
-    for source, target in edges:
-        first, second = sorted((find(source), find(target)))
-        leader[second] = first
-    parts = defaultdict(list)
-    for node in range(nodes):
-        parts[find(node)].append(node)
-    return list(parts.values())
-
-
 def _ranks(nodes: int, edges: Sequence[Edge]) -> list[int]:
     """Longest path from a source; then what has more readers than inputs moves towards its readers."""
     before, after = _neighbours(edges)

@@ -12,7 +12,7 @@ from math import sqrt
 from typing import Literal
 
 from .coordinates import coordinates
-from .layers import arrange, components
+from .layers import arrange
 from .lettering import shorten, width
 from .sheet import Arrow, Box, Sheet, printable
 from .style import SIZES, TextStyle
@@ -99,8 +99,7 @@ class Layout:
 
 def lay_out(sheet: Sheet) -> Layout:
     """The places of a sheet's boxes and arrows, the same for the same sheet. ValueError if the arrows form a loop."""
-    links = sheet.links
-    parts = [_Part(sheet, members, arrows) for members, arrows in components(len(sheet.boxes), links)]
+    parts = [_Part(part) for part in sheet.parts()]
     heading = Text(MARGIN, MARGIN + 12, shorten(printable(sheet.title), "heading", 640), "heading")
     top = MARGIN + (34 if sheet.title else 0)
     corners, across, bottom = _shelves([(part.width, part.height) for part in parts], top)
@@ -148,12 +147,8 @@ def _legend(plugins: tuple[str, ...], across: float, y: float) -> tuple[Swatch, 
 class _Part:
     """One connected part of a sheet, laid out with its upper left corner at the origin."""
 
-    def __init__(self, sheet: Sheet, members: list[int]) -> None:
-        local = {box: number for number, box in enumerate(members)}
-        mine = [number for number, (source, _) in enumerate(sheet.links) if source in local]
-        self.boxes = [sheet.boxes[member] for member in members]
-        self.arrows = [sheet.arrows[number] for number in mine]
-        self.edges = [(local[sheet.links[number][0]], local[sheet.links[number][1]]) for number in mine]
+    def __init__(self, sheet: Sheet) -> None:
+        self.boxes, self.arrows, self.edges = sheet.boxes, sheet.arrows, sheet.links
         self.layers = arrange(len(self.boxes), self.edges)
         self.ports = self._ports()
         self._place_down()
@@ -183,7 +178,7 @@ class _Part:
         offsets = {link: sum(ports) / len(ports) for link, ports in ends.items()}
 
         def gap(above: int, below: int) -> float:
-            return _BETWEEN_LINES if above >= layers.nodes and below >= layers.nodes else _BETWEEN_CARDS
+            return _BETWEEN_CARDS if above < layers.nodes and below < layers.nodes else _BETWEEN_LINES
 
         self.middles = coordinates(layers, sizes, gap, lambda a, b: offsets.get((a, b), 0.0))
         tops = [middle - size / 2 for middle, size in zip(self.middles, sizes, strict=True)]

@@ -16,7 +16,7 @@ from .style import LIGHT, MUTED, SEMIBOLD, SIZES, accent
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
-_MOST_PIXELS = 24_000_000
+_MOST_PIXELS = 16_000_000
 _FINER = 2
 # Pillow's own face holds ASCII alone; for the rest, the first of these that is installed and knows the letter.
 _FACES = (
@@ -27,7 +27,7 @@ _FACES = (
 
 
 def png(sheet: Sheet, scale: float = 2.0) -> bytes:
-    """The picture as PNG, `scale` pixels to the CSS pixel; less where it would be more than 24 million pixels."""
+    """The picture as PNG, `scale` pixels to the CSS pixel; less where it would be more than 16 million pixels."""
     layout = lay_out(sheet)
     scale = min(scale, sqrt(_MOST_PIXELS / (layout.width * layout.height)))
     picture = _Canvas(layout, scale).picture

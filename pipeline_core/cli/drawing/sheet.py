@@ -72,6 +72,28 @@ class Sheet:
         place = {box.id: index for index, box in enumerate(self.boxes)}
         return [(place[arrow.source], place[arrow.target]) for arrow in self.arrows]
 
+    def parts(self) -> list[Sheet]:
+        """The parts that no arrow joins, by their first boxes, as untitled sheets."""
+        leader = list(range(len(self.boxes)))
+
+        def find(place: int) -> int:
+            while leader[place] != place:
+                leader[place] = leader[leader[place]]
+                place = leader[place]
+            return place
+
+        links = self.links
+        for source, target in links:
+            first, second = sorted((find(source), find(target)))
+            leader[second] = first
+        boxes: dict[int, list[Box]] = {}
+        arrows: dict[int, list[Arrow]] = {}
+        for place, box in enumerate(self.boxes):
+            boxes.setdefault(find(place), []).append(box)
+        for (source, _), arrow in zip(links, self.arrows, strict=True):
+            arrows.setdefault(find(source), []).append(arrow)
+        return [Sheet("", tuple(members), tuple(arrows.get(part, ()))) for part, members in boxes.items()]
+
 
 def printable(text: str) -> str:
     """One line that every format can hold: line breaks and tabs become spaces, control characters U+FFFD."""
