@@ -21,6 +21,10 @@ def _same(image: AnyRaster, **_: Any) -> AnyRaster:
     return image
 
 
+def _cropped(image: AnyRaster, **params: Any) -> AnyRaster:
+    return crop(image, **params)  # a slice of a stand-in is a stand-in
+
+
 def _padded(image: AnyRaster, *, left: int, right: int, top: int, bottom: int, **params: Any) -> AnyRaster:
     wrap = _wrap_after_pad(image, left + right, top + bottom, params["mode"])
     return stand_in(image, image.width + left + right, image.height + top + bottom, wrap=wrap)
@@ -32,6 +36,7 @@ def _wrap_after_pad(image: AnyRaster, across: int, down: int, mode: PadMode) -> 
     return image.wrap[0] and whole[0], image.wrap[1] and whole[1]
 
 
+@operation(infer=_cropped)
 def crop(image: AnyRaster, *, x: Position, y: Position, width: Length, height: Length) -> AnyRaster:
     """Cut out a rectangle.
 
