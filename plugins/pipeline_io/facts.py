@@ -1,0 +1,125 @@
+"""What a file's header says before a pixel is decoded, and the limits that it is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline_core import Alpha, OperationError
+
+MAX_FILE_BYTES = 2**31
+"""Larger files are refused unread: 2 GiB."""
+
+MAX_PIXELS = 2**28
+"""Larger pictures are refused undecoded: 16384 x 16384."""
+
+FormatName = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+READ = "PNG, JPEG, WebP, TIFF and BMP"
+
+CHANNELS: dict[int, tuple[str, ...]] = {
+    1: ("Y",),
+    2: ("Y", "A"),
+    3: ("R", "G", "B"),
+    4: ("R", "G", "B", "A"),
+}
+
+_MAGIC: tuple[tuple[bytes, FormatName], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"BM", "bmp"),
+)
+_OTHERS = (
+    (b"GIF8", "a GIF"),
+    (b"8BPS", "a Photoshop PSD"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR"),
+    (b"\0\0\1\0", "an ICO"),
+    (b"\0\0\2\0", "a CUR"),
+    (b"DDS ", "a DDS"),
+    (b"qoif", "a QOI"),
+    (b"#?", "a Radiance HDR"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"\x01\xda", "an SGI"),
+    (b"SDPX", "a DPX"),
+    (b"XPDS", "a DPX"),
+    (b"SIMPLE", "a FITS"),
+    (b"%PDF", "a PDF"),
+    (b"<svg", "an SVG"),
+    (b"<?xml", "an XML"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A file's header in our words. Width and height are as stored, before `orientation` (Exif's 1 to 8) is applied.
+
+    `room` is the most bytes of pixels that the file's own bytes can hold, where its compression has a limit.
+    """
+
+    format: FormatName
+    width: int
+    height: int
+    channels: tuple[str, ...]
+    dtype: str = "uint8"
+    alpha: Alpha = "none"
+    color: str = "srgb_rec709_scene"
+    orientation: int = 1
+    meta: Mapping[str, str] = field(default_factory=dict)
+    room: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) as seen: orientations 5 to 8 lie on their side."""
+        return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the decoded pixels."""
+        return self.width * self.height * len(self.channels) * {"uint8": 1, "float32": 4}.get(self.dtype, 2)
+
+
+def sniff(content: bytes) -> FormatName:
+    """The format by the file's first bytes; its name has no say. OperationError for one that is not read."""
+    head = content[:16]
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if not content:
+        raise OperationError("the file is empty")
+    raise OperationError(f"is {_other(head)} file; what is read is {READ}: convert it to one of these")
+
+
+def _other(head: bytes) -> str:
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return name
+    if head[4:8] == b"ftyp":
+        return {b"avif": "an AVIF", b"heic": "an HEIC"}.get(head[8:12], "an MP4-like")
+    if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"1234567Ff" and head[2:3].isspace():
+        return "a PNM"
+    return "no known image"
+
+
+def within_limits(facts: Facts) -> Facts:
+    """The facts themselves; OperationError where decoding them would cost more than a file may ask for."""
+    width, height = facts.width, facts.height
+    if width < 1 or height < 1:
+        raise OperationError(f"damaged {facts.format} file: its header says {width}x{height} pixels")
+    if width * height > MAX_PIXELS:
+        raise OperationError(
+            f"{width}x{height} is {width * height:,} pixels, above the limit of {MAX_PIXELS:,}: cut it into parts"
+        )
+    if facts.room is not None and facts.nbytes > facts.room + 65536:
+        raise OperationError(
+            f"damaged {facts.format} file: its header says {width}x{height} pixels, more than its bytes can hold"
+        )
+    return facts

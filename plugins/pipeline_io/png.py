@@ -1,0 +1,231 @@
+"""PNG: the header's facts, and a writer for all bit depths with or without alpha.
+
+Source: Portable Network Graphics (PNG) Specification (Third Edition), W3C.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline_core import OperationError
+from pipeline_io import exif, icc, xmp
+from pipeline_io.facts import CHANNELS, Facts
+
+Array = np.ndarray[Any, Any]
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# ITU-T H.273: (primaries, transfer) of RGB at full range
+_CODES = {
+    "srgb_rec709_scene": (1, 13),
+    "lin_rec709_scene": (1, 8),
+    "srgb_p3d65_scene": (12, 13),
+    "lin_p3d65_scene": (12, 8),
+    "lin_rec2020_scene": (9, 8),
+    "pq_rec2020_display": (9, 16),
+    "hlg_rec2020_display": (9, 18),
+}
+_BY_CODES = {codes: color for color, codes in _CODES.items()}
+# Keywords that the specification names, under the names that other formats have for them.
+_KEYWORDS = {
+    "title": "Title",
+    "description": "Description",
+    "artist": "Author",
+    "copyright": "Copyright",
+    "software": "Software",
+}
+_NAMES = {keyword: name for name, keyword in _KEYWORDS.items()}
+_XMP = "XML:com.adobe.xmp"
+_MAX_TEXT = 2**24
+_BLOCK_ROWS_BYTES = 2**20
+
+
+def probe(content: bytes) -> Facts:
+    """What the chunks before and after the pixels say."""
+    header = b""
+    chunks: dict[bytes, bytes] = {}
+    texts: dict[str, str] = {}
+    packed = 0
+    for name, body in _chunks(content):
+        if name == b"IHDR":
+            header = body
+        elif name == b"IDAT":
+            packed += len(body)
+        elif name in (b"tEXt", b"zTXt", b"iTXt"):
+            texts.update(_text(name, body))
+        else:
+            chunks.setdefault(name, body)
+    if len(header) != 13:
+        raise OperationError("damaged png file: no header")
+    width, height, depth, kind, *_ = struct.unpack(">IIBBBBB", header)
+    if depth not in _DEPTHS.get(kind, ()):
+        raise OperationError(f"damaged png file: colour type {kind} with {depth} bits")
+    channels = CHANNELS[_SAMPLES[kind] + (b"tRNS" in chunks and kind in (0, 2, 3))]
+    directory = exif.exif_directory(chunks.get(b"eXIf", b""))
+    color, profile = _color(chunks)
+    packet = texts.pop(_XMP, "")
+    return Facts(
+        "png",
+        width,
+        height,
+        channels,
+        dtype="uint16" if depth == 16 else "uint8",
+        alpha="straight" if "A" in channels else "none",
+        color=color,
+        orientation=directory.orientation,
+        meta=profile | directory.texts | texts | xmp.read_packet(packet.encode()),
+        # Deflate makes at most 1032 bytes of one; a pixel of a palette or of few bits grows to bytes on top.
+        room=packed * 1032 * (32 if depth < 8 else 4 if kind == 3 else 2),
+    )
+
+
+def encode(pixels: Array, *, alpha: bool, color: str, meta: Mapping[str, str], compression: int) -> bytes:
+    """A PNG of `(H, W, C)` uint8 or uint16 pixels with straight alpha; bytes depend on nothing but the arguments."""
+    height, width, samples = pixels.shape
+    depth = pixels.dtype.itemsize * 8
+    header = struct.pack(">IIBBBBB", width, height, depth, _COLOR_TYPES[samples], 0, 0, 0)
+    parts = [_SIGNATURE, _chunk(b"IHDR", header), *_color_chunks(color, grey=samples < 3)]
+    parts += _text_chunks(meta)
+    parts += [_chunk(b"IDAT", block) for block in _compressed(pixels, compression)]
+    return b"".join([*parts, _chunk(b"IEND", b"")])
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = len(_SIGNATURE)
+    while at + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        body = content[at + 8 : at + 8 + length]
+        if name == b"IEND":
+            return
+        if len(body) < length:
+            break
+        yield name, body
+        at += 12 + length
+    raise OperationError("the png file is cut off")
+
+
+def _color(chunks: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
+    """The colour space, and the name of a profile that is no named space; cICP goes before iCCP, sRGB and gAMA."""
+    default = "srgb_rec709_scene"
+    codes = chunks.get(b"cICP", b"")
+    if len(codes) == 4 and codes[2:] == b"\0\1" and (codes[0], codes[1]) in _BY_CODES:
+        return _BY_CODES[codes[0], codes[1]], {}
+    if b"iCCP" in chunks:
+        profile = _inflate(chunks[b"iCCP"].partition(b"\0")[2][1:])
+        color = icc.identify(profile)
+        return color or default, {} if color else icc.note(profile)
+    if b"sRGB" not in chunks and chunks.get(b"gAMA") == struct.pack(">I", 100_000):
+        return "lin_rec709_scene", {}
+    return default, {}
+
+
+def _color_chunks(color: str, grey: bool) -> list[bytes]:
+    if color == "srgb_rec709_scene":
+        return [_chunk(b"sRGB", b"\0")]
+    if color in _CODES:
+        linear = [_chunk(b"gAMA", struct.pack(">I", 100_000))] if color == "lin_rec709_scene" else []
+        return [_chunk(b"cICP", bytes((*_CODES[color], 0, 1))), *linear]
+    if icc.named(color):
+        return [_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc.build(color, grey)))]
+    return []
+
+
+def _text(name: bytes, body: bytes) -> dict[str, str]:
+    """One text chunk as key and text; nothing for one that can't be read."""
+    keyword, _, rest = body.partition(b"\0")
+    try:
+        if name == b"tEXt":
+            text = rest.decode("latin-1")
+        elif name == b"zTXt":
+            text = _inflate(rest[1:]).decode("latin-1")
+        else:
+            _language, _translated, packed = rest[2:].split(b"\0", 2)
+            text = (_inflate(packed) if rest[:1] == b"\1" else packed).decode()
+    except ValueError:  # also UnicodeDecodeError
+        return {}
+    key = keyword.decode("latin-1")
+    return {_NAMES.get(key, key): text} if key and text else {}
+
+
+def _text_chunks(meta: Mapping[str, str]) -> list[bytes]:
+    """Plain text chunks, read by every program; keys that a keyword can't hold go into a packet of XMP."""
+    fits = {key: text for key, text in meta.items() if _is_keyword(key) and _is_text(text)}
+    odd = {key: text for key, text in meta.items() if key not in fits}
+    texts = {_KEYWORDS.get(key, key): text for key, text in sorted(fits.items())}
+    if odd:
+        texts[_XMP] = xmp.write_packet(odd).decode()
+    return [_chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + text.encode()) for key, text in texts.items()]
+
+
+def _is_keyword(key: str) -> bool:
+    """1 to 79 printable Latin-1 characters, without spaces at the ends or two in a row; none that means another key."""
+    printable = all(" " <= c <= "~" or "\xa1" <= c <= "\xff" for c in key)
+    return (
+        printable
+        and 0 < len(key) < 80
+        and key == " ".join(key.split(" ")).strip()
+        and "  " not in key
+        and key not in {*_NAMES, _XMP}
+    )
+
+
+def _is_text(text: str) -> bool:
+    return bool(text) and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _inflate(packed: bytes) -> bytes:
+    """Decompressed, at most `_MAX_TEXT` bytes; nothing where it is damaged or larger."""
+    inflater = zlib.decompressobj()
+    try:
+        text = inflater.decompress(packed, _MAX_TEXT)
+    except zlib.error:
+        return b""
+    return b"" if inflater.unconsumed_tail else text
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return b"".join((struct.pack(">I", len(body)), name, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))))
+
+
+def _compressed(pixels: Array, level: int) -> Iterator[bytes]:
+    """Filtered rows through one deflate stream, some rows at a time."""
+    height, width, samples = pixels.shape
+    step = samples * pixels.dtype.itemsize
+    deflater = zlib.compressobj(level, zlib.DEFLATED, 15, 9, zlib.Z_DEFAULT_STRATEGY)
+    rows = max(1, _BLOCK_ROWS_BYTES // (width * step))
+    above = np.zeros((1, width * step), np.uint8)
+    for start in range(0, height, rows):
+        block = np.ascontiguousarray(pixels[start : start + rows], dtype=pixels.dtype.newbyteorder(">"))
+        lines = block.view(np.uint8).reshape(len(block), width * step)
+        packed = deflater.compress(_filtered(lines, above, step, level).tobytes())
+        above = lines[-1:]
+        if packed:
+            yield packed
+    yield deflater.flush()
+
+
+def _filtered(lines: Array, above: Array, step: int, level: int) -> Array:
+    """Each row with the filter of least sum of absolute differences (the specification's advice): None, Sub or Up."""
+    before = np.concatenate((above, lines[:-1]))
+    out = np.empty((len(lines), lines.shape[1] + 1), np.uint8)
+    if level == 0:
+        out[:, 0], out[:, 1:] = 0, lines
+        return out
+    candidates = [(2, lines - before)]
+    if level > 1:
+        sub = lines.copy()
+        sub[:, step:] -= lines[:, :-step]
+        candidates += [(1, sub), (0, lines)]
+    costs = np.array([np.abs(rows.view(np.int8)).view(np.uint8).sum(axis=1, dtype=np.uint64) for _, rows in candidates])
+    best = costs.argmin(axis=0)
+    for index, (filter_type, rows) in enumerate(candidates):
+        chosen = best == index
+        out[chosen, 0], out[chosen, 1:] = filter_type, rows[chosen]
+    return out
