@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline_core.errors import GraphError, Problem, did_you_mean, listing
 from pipeline_core.graph import Graph, Node, Target
 from pipeline_core.keys import FileState, identity, key, operation_key, paths_in, read_state
+from pipeline_core.schema import show
 
 if TYPE_CHECKING:
     from pipeline_core.image import Raster
@@ -61,6 +62,30 @@ class Plan:
         return [
             self.index[target.encoder if self.save and target.encoder else target.link.node] for target in self.targets
         ]
+
+    def parts(self, step: Step) -> dict[str, Any]:
+        """What a step's key is made of, for people: provenance, and the reason of the next miss."""
+        operation = step.node.operation
+        sources = {
+            name: [
+                [self.steps[i].name, self.steps[i].node.operation.outputs[output].name, self.steps[i].key]
+                for i, output in links
+            ]
+            for name, links in step.sources
+        }
+        return {
+            "operation": operation.name,
+            "operation version": operation.version,
+            "plugin": f"{operation.plugin} {operation.plugin_version}",
+            "source": operation.source,
+            "params": {name: show(value) for name, value in step.node.params.items() if not any(paths_in(value))},
+            "files": {
+                f"{name}: {path.name}": step.files[path].digest
+                for name, value in step.node.params.items()
+                for path in paths_in(value)
+            },
+            "inputs": sources,
+        }
 
     @property
     def peak_bytes(self) -> int:

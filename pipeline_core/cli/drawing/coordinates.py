@@ -9,6 +9,7 @@ from .layers import WORK, Layers
 
 # An edge that is nearly straight by this much, and could be, is made straight.
 _NEARLY = 24.0
+_MOST_PUSHED = 500
 
 
 def coordinates(
@@ -86,7 +87,7 @@ def _isotonic(wishes: list[float], weights: list[float], room: list[float]) -> l
 def _straighten(
     layers: Layers, room: list[list[float]], offset: Callable[[int, int], float], centre: list[float]
 ) -> None:
-    """Takes the kinks out of edges that have room to be straight: what an edge joins then moves as one."""
+    """Takes the kinks out of edges that can be straight; what such an edge joins moves as one from then on."""
     above: dict[int, tuple[int, float]] = {}
     below: dict[int, tuple[int, float]] = {}
     for layer, spaces in zip(layers.order, room, strict=True):
@@ -94,13 +95,22 @@ def _straighten(
             above[b], below[a] = (a, space), (b, space)
     group = {node: [node] for node in range(len(layers.rank))}
 
-    def movable(members: list[int], shift: float) -> bool:
+    def moved(first: list[int], shift: float, fixed: list[int]) -> list[int]:
+        """All that moves when a group does, for whole groups are pushed; nothing if `fixed` is in the way."""
         beside, sign = (below, 1) if shift > 0 else (above, -1)
-        for node in members:
-            near, space = beside.get(node, (node, 0.0))
-            if group[near] is not members and sign * (centre[near] - centre[node] - shift) < space:
-                return False
-        return True
+        pushed, waiting = {id(first)}, [first]
+        moving: list[int] = []
+        while waiting:
+            members = waiting.pop()
+            moving += members
+            if members is fixed or len(moving) > _MOST_PUSHED:
+                return []
+            for node in members:
+                near, space = beside.get(node, (node, 0.0))
+                if id(group[near]) not in pushed and sign * (centre[near] - centre[node] - shift) < space:
+                    pushed.add(id(group[near]))
+                    waiting.append(group[near])
+        return moving
 
     def kink(edge: tuple[int, int]) -> float:
         return centre[edge[0]] - centre[edge[1]] - offset(*edge)
@@ -109,16 +119,20 @@ def _straighten(
         return min(edge) >= layers.nodes
 
     def follow(edge: tuple[int, int]) -> None:
-        """Moves the lesser group if it can, else the greater."""
+        """Moves the lower end to the upper, or the other way round, and ties them."""
         shift = kink(edge)
-        lesser, greater = sorted([(group[edge[1]], shift), (group[edge[0]], -shift)], key=lambda end: len(end[0]))
-        for members, by in (lesser, greater):
-            if movable(members, by):
-                for node in members:
-                    centre[node] += by
-                greater[0].extend(lesser[0])
-                group.update(dict.fromkeys(lesser[0], greater[0]))
-                return
+        upper, lower = group[edge[0]], group[edge[1]]
+        if moving := moved(lower, shift, upper):
+            by = shift
+        elif moving := moved(upper, -shift, lower):
+            by = -shift
+        else:
+            return
+        for node in moving:
+            centre[node] += by
+        lesser, greater = sorted((upper, lower), key=len)
+        greater.extend(lesser)
+        group.update(dict.fromkeys(lesser, greater))
 
     edges = [(upper, lower) for upper, readers in layers.after.items() for lower in readers]
     for edge in sorted(edges, key=lambda edge: (not between_bends(edge), abs(kink(edge)))):

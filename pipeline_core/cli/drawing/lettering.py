@@ -6,7 +6,7 @@ import unicodedata
 
 from .style import SEMIBOLD, SIZES, TextStyle
 
-# Advance widths in em of common sans-serif faces (the mean of Helvetica, Segoe UI and Aileron, rounded up).
+# Advance widths in em of common sans-serif faces: the mean of Helvetica, Segoe UI and Aileron, rounded up.
 _WIDTHS = {
     character: width
     for width, characters in {
@@ -20,12 +20,14 @@ _WIDTHS = {
     for character in characters
 }
 _BOLDER = 1.05
+# Verdana and DejaVu Sans, which an SVG falls back to where no other is installed, are that much wider.
+_ROOM = 1.1
 
 
 def width(text: str, style: TextStyle) -> float:
     """Width in pixels, a little on the generous side."""
     ems = sum(_WIDTHS.get(character) or _exotic(character) for character in text)
-    return ems * SIZES[style] * (_BOLDER if style in SEMIBOLD else 1)
+    return ems * SIZES[style] * _ROOM * (_BOLDER if style in SEMIBOLD else 1)
 
 
 def _exotic(character: str) -> float:

@@ -63,8 +63,8 @@ class Sheet:
 
     @property
     def plugins(self) -> tuple[str, ...]:
-        """Every plugin once, sorted: a plugin's place decides its colour."""
-        return tuple(sorted({box.plugin for box in self.boxes if box.plugin}))
+        """The plugins in use, sorted: a plugin's place decides its colour."""
+        return tuple(sorted({box.plugin for box in self.boxes if box.plugin and box.role != "unused"}))
 
     @property
     def links(self) -> list[tuple[int, int]]:

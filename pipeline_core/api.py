@@ -1,0 +1,106 @@
+"""The plain Python way: `pipeline_core.run("card.yaml", hero="art/x.png", seed=3)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline_core.errors import GraphError, Problem
+from pipeline_core.graph import Graph, build
+from pipeline_core.plugins import Catalogue, catalogue
+from pipeline_core.spec import Spec, read_spec
+
+if TYPE_CHECKING:
+    from pipeline_core.events import Listener
+    from pipeline_core.plan import Plan
+    from pipeline_core.run import Result
+
+
+def load(
+    pipeline: str | Path | Spec,
+    params: Mapping[str, Any] | None = None,
+    *,
+    paths: Mapping[str, str | Path] | None = None,
+    operations: Iterable[Callable[..., Any]] = (),
+    offered: Catalogue | None = None,
+) -> Graph:
+    """The graph of a pipeline file (or of a Spec). SpecError or GraphError with every problem found.
+
+    `operations` are plain functions to offer beside those of the installed plugins.
+    """
+    spec, known = (pipeline, []) if isinstance(pipeline, Spec) else read_spec(pipeline)
+    if spec is None:
+        raise GraphError(problems=known)
+    found = offered or catalogue()
+    found.add(operations)
+    return build(spec, found, params, paths=paths, known=known)
+
+
+def check(pipeline: str | Path | Spec, *, deep: bool = False, **params: Any) -> list[Problem]:
+    """Everything that is wrong or doubtful with a pipeline; an empty list if nothing is. Never raises for that.
+
+    `deep` also infers sizes, channels, colour and alpha, which imports the plugins used.
+    """
+    from pipeline_core.errors import PipelineError
+
+    try:
+        graph = load(pipeline, params)
+        if deep:
+            from pipeline_core.infer import infer
+
+            infer(graph, graph.order)
+    except PipelineError as error:
+        return list(error.problems) or [Problem(str(error))]
+    return list(graph.warnings)
+
+
+def plan(pipeline: str | Path | Spec, *, only: Sequence[str] = (), device: str = "cpu", **params: Any) -> Plan:
+    """What a run would do: steps in order with keys, sizes and bytes. Nothing runs."""
+    from pipeline_core.plan import make_plan
+
+    return make_plan(load(pipeline, params), only=only, device=device)
+
+
+def run(
+    pipeline: str | Path | Spec | Graph,
+    *,
+    only: Sequence[str] = (),
+    save: bool = False,
+    device: str = "auto",
+    jobs: int | None = None,
+    keep_going: bool = False,
+    operations: Iterable[Callable[..., Any]] = (),
+    listeners: Sequence[Listener] = (),
+    **params: Any,
+) -> dict[str, Any]:
+    """Runs a pipeline and returns its outputs as values, by name. Keyword arguments are the pipeline's params.
+
+    Writes no file unless `save`. Raises SpecError or GraphError before anything runs, NodeError if a node fails.
+    """
+    graph = pipeline if isinstance(pipeline, Graph) else load(pipeline, params, operations=operations)
+    result = run_graph(
+        graph, only=only, save=save, device=device, jobs=jobs, keep_going=keep_going, listeners=listeners
+    )
+    return result.outputs
+
+
+def run_graph(
+    graph: Graph,
+    *,
+    only: Sequence[str] = (),
+    save: bool = False,
+    device: str = "auto",
+    jobs: int | None = None,
+    keep_going: bool = False,
+    listeners: Sequence[Listener] = (),
+) -> Result:
+    """As `run`, with everything that is known about the run in the result."""
+    from pipeline_core.devices import choose
+    from pipeline_core.plan import make_plan
+    from pipeline_core.run import execute
+    from pipeline_core.save import Writer
+
+    made = make_plan(graph, only=only, device=choose(device), save=save)
+    writer = Writer(made) if save else None
+    return execute(made, listeners=listeners, jobs=jobs, keep_going=keep_going, writer=writer)

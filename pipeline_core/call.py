@@ -1,0 +1,91 @@
+"""One operation called with real values: arguments put in place, results held to their kinds, trespasses blamed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from pipeline_core.errors import OperationError
+from pipeline_core.operation import Operation, bind, show_kind
+from pipeline_core.values import find_kind
+
+
+class ResultError(OperationError):
+    """An operation returned something else than its signature says."""
+
+
+def call(
+    operation: Operation,
+    inputs: Mapping[str, Sequence[Any]],
+    params: Mapping[str, Any],
+    kinds: Sequence[str],
+) -> tuple[Any, ...]:
+    """Calls the operation and returns its outputs, one value each, of these kinds.
+
+    Whatever the operation raises passes through. ResultError where it returns something else than it says.
+    """
+    assert operation.function is not None
+    arguments = [_argument(wanted.many, inputs.get(wanted.name, ()), wanted.optional) for wanted in operation.inputs]
+    with _no_grad(), _restored(operation):
+        result = operation.function(*arguments, **bind(operation, params))
+    return _checked(operation, result, kinds)
+
+
+def _argument(many: bool, values: Sequence[Any], optional: bool) -> Any:
+    if many:
+        return None if optional and not values else list(values)
+    return values[0] if values else None
+
+
+def _checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:
+    several = len(operation.outputs) > 1 or (isinstance(result, tuple) and hasattr(result, "_fields"))
+    values = result if several else (result,)
+    if not isinstance(values, tuple) or len(values) != len(kinds):
+        wanted = ", ".join(output.name for output in operation.outputs)
+        raise ResultError(f"it must return a NamedTuple of {wanted}, but returned {type(result).__name__}")
+    for output, value, kind in zip(operation.outputs, values, kinds, strict=True):
+        if not isinstance(value, _kind_type(kind)):
+            raise ResultError(f"output '{output.name}' must be {show_kind(kind)}, but it returned {_name(value)}")
+    return values
+
+
+def _name(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
+
+
+_KINDS: dict[str, type] = {}
+
+
+def _kind_type(name: str) -> type:
+    if name not in _KINDS:
+        _KINDS[name] = find_kind(name if ":" in name else f"pipeline_core.image:{name}")
+    return _KINDS[name]
+
+
+def _no_grad() -> AbstractContextManager[Any]:
+    # Not inference_mode: that hides in-place writes from the version counter. An operation that trains turns it on.
+    torch = sys.modules.get("torch")
+    return torch.no_grad() if torch is not None else nullcontext()
+
+
+class _restored:  # noqa: N801  a context manager, read as one
+    """Puts back what belongs to the whole process: the working directory and torch's default dtype."""
+
+    __slots__ = ("folder", "operation")
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+
+    def __enter__(self) -> None:
+        self.folder = os.getcwd()
+
+    def __exit__(self, *_: object) -> None:
+        if os.getcwd() != self.folder:
+            os.chdir(self.folder)
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.get_default_dtype() != torch.float32:
+            torch.set_default_dtype(torch.float32)

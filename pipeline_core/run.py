@@ -1,0 +1,544 @@
+"""Carries out a plan: independent steps side by side, values dropped with their last reader, everything told as events.
+
+The cache decides per step whether there is anything to do: a result known by its key, or by the content of its inputs,
+is taken from there, and only if somebody needs its pixels. A stored result that turns out damaged is computed after all.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline_core.call import call
+from pipeline_core.errors import Cancelled, NodeError, PipelineError, PluginError
+from pipeline_core.events import (
+    Event,
+    Failed,
+    Finished,
+    Listener,
+    Progressed,
+    RunFinished,
+    RunStarted,
+    Saved,
+    Skipped,
+    Started,
+    Warned,
+    reporter,
+)  # fmt: skip
+from pipeline_core.keys import content_key, unchanged
+from pipeline_core.operation import Operation
+from pipeline_core.plan import Plan, Step
+from pipeline_core.save import Writer
+from pipeline_core.values import fingerprint, move, nbytes
+
+if TYPE_CHECKING:
+    from pipeline_core.cache import Cache, Record
+
+NEW, WAITING, RUNNING, DONE, LOST = range(5)
+"""LOST: failed, or not run because something it needs failed."""
+
+
+@dataclass
+class Result:
+    """What a run gave. `failures` is empty unless the run was told to keep going."""
+
+    outputs: dict[str, Any] = field(default_factory=dict)
+    saved: dict[str, Path] = field(default_factory=dict)
+    failures: list[PipelineError] = field(default_factory=list)
+    seconds: float = 0.0
+    node_seconds: dict[str, float] = field(default_factory=dict)
+    computed: int = 0
+    cached: int = 0
+    saved_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+def execute(
+    plan: Plan,
+    *,
+    listeners: Sequence[Listener] = (),
+    jobs: int | None = None,
+    keep_going: bool = False,
+    cache: Cache | None = None,
+    writer: Writer | None = None,
+    guard: bool = True,
+) -> Result:
+    """Runs a plan. Raises the first NodeError (or OutputError); with `keep_going` they are all in the result.
+
+    `jobs` worker threads (default: one per core). `guard` watches for operations that write into their inputs.
+    Ctrl-C in the main thread cancels: KeyboardInterrupt is raised within a second, even if an operation goes on.
+    """
+    return _Run(plan, listeners, jobs or os.cpu_count() or 1, keep_going, cache, writer, guard).execute()
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        listeners: Sequence[Listener],
+        jobs: int,
+        keep_going: bool,
+        cache: Cache | None,
+        writer: Writer | None,
+        guard: bool,
+    ) -> None:
+        self.plan, self.steps, self.listeners = plan, plan.steps, listeners
+        self.jobs, self.keep_going, self.cache, self.writer, self.guard = jobs, keep_going, cache, writer, guard
+        count = len(plan.steps)
+        self.state = bytearray(count)
+        self.values: list[tuple[Any, ...] | None] = [None] * count
+        self.records: list[Record | None] = [None] * count
+        self.digests: list[tuple[str, ...] | None] = [None] * count
+        self.marks: list[int] = [0] * count
+        self.missing = [0] * count
+        self.readers: list[list[int]] = [[] for _ in range(count)]
+        self.uses = [0] * count
+        self.cost = [0.0] * count
+        self.ready: list[int] = []
+        self.open = 0
+        self.idle = 0
+        self.stopping = False
+        self.cancelled = False
+        self.condition = threading.Condition()
+        self.telling = threading.Lock()
+        self.operations: dict[int, Operation] = {}
+        self.result = Result()
+        self.alive = 0
+        self.wanted = frozenset(plan.wanted)
+        self.crash: BaseException | None = None
+
+    # --- from outside ---
+
+    def execute(self) -> Result:
+        started = time.perf_counter()
+        self.find_records()
+        for index in self.plan.wanted:
+            self.require(index)
+        self.tell(RunStarted(len(self.steps), sum(record is not None for record in self.records)))
+        workers = [threading.Thread(target=self.work, daemon=True) for _ in range(min(self.jobs, max(self.open, 1)))]
+        for worker in workers:
+            worker.start()
+        try:
+            for worker in workers:
+                while worker.is_alive():  # a timeout, because an untimed join can't be interrupted everywhere
+                    worker.join(0.1)
+        except KeyboardInterrupt:
+            self.cancel(workers)
+            self.finish(started)
+            raise
+        if self.crash is not None:
+            raise self.crash
+        if not self.result.failures or self.keep_going:
+            self.collect()
+        self.finish(started)
+        if self.result.failures and not self.keep_going:
+            raise self.result.failures[0]
+        return self.result
+
+    def cancel(self, workers: Sequence[threading.Thread]) -> None:
+        with self.condition:
+            self.cancelled = self.stopping = True
+            self.condition.notify_all()
+        deadline = time.monotonic() + 0.5
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    def finish(self, started: float) -> None:
+        result = self.result
+        result.seconds = time.perf_counter() - started
+        ok = not result.failures and not self.cancelled
+        self.tell(
+            RunFinished(
+                ok,
+                result.seconds,
+                result.computed,
+                result.cached,
+                result.saved_seconds,
+                result.peak_bytes,
+                self.cancelled,
+            )
+        )
+
+    def collect(self) -> None:
+        for target in self.plan.targets:
+            index = self.plan.index[target.link.node]
+            if self.plan.save and target.encoder:
+                continue
+            values = self.values[index] or self.loaded(index)
+            if values is not None:
+                self.result.outputs[target.name] = values[target.link.output]
+
+    def tell(self, event: Event) -> None:
+        if self.listeners:
+            with self.telling:
+                for listener in self.listeners:
+                    listener(event)
+
+    # --- scheduling; everything here holds the condition, or runs before the workers do ---
+
+    def require(self, wanted: int) -> None:
+        """Schedules a step and, unless its result is known, everything it needs."""
+        stack = [wanted]
+        while stack:
+            index = stack.pop()
+            if self.state[index] not in (NEW, DONE) or (self.state[index] == DONE and self.has(index)):
+                continue
+            self.state[index] = WAITING
+            self.open += 1
+            missing = 0
+            if self.records[index] is None:
+                for source in self.sources(index):
+                    self.uses[source] += 1
+                    if self.state[source] != DONE or not self.has(source):
+                        self.readers[source].append(index)
+                        missing += 1
+                        stack.append(source)
+            self.missing[index] = missing
+            if not missing:
+                heapq.heappush(self.ready, index)
+
+    def sources(self, index: int) -> set[int]:
+        return {source for _, links in self.steps[index].sources for source, _ in links}
+
+    def has(self, index: int) -> bool:
+        return self.values[index] is not None or self.records[index] is not None
+
+    def settle(self, index: int, state: int) -> None:
+        """A step is done or lost: its readers come nearer, what only it read is dropped."""
+        self.state[index] = state
+        self.open -= 1
+        readers, self.readers[index] = self.readers[index], []
+        lost: list[tuple[int, int]] = [(reader, index) for reader in readers] if state == LOST else []
+        if state == DONE:
+            for reader in readers:
+                self.missing[reader] -= 1
+                if not self.missing[reader] and self.state[reader] == WAITING:
+                    heapq.heappush(self.ready, reader)
+        self.release(index)
+        while lost:
+            reader, because = lost.pop()
+            if self.state[reader] == WAITING:
+                self.state[reader] = LOST
+                self.open -= 1
+                self.tell(Skipped(self.steps[reader].name, self.steps[because].name))
+                lost += [(after, reader) for after in self.readers[reader]]
+                self.readers[reader] = []
+                self.release(reader)
+        if self.values[index] is not None and not self.uses[index] and index not in self.wanted:
+            self.drop(index)
+        if not self.open:
+            self.stopping = True
+        if self.stopping or (self.idle and self.ready):
+            self.condition.notify_all()
+
+    def release(self, index: int) -> None:
+        """What a settled step read; a step that was taken from the cache read nothing."""
+        if self.records[index] is not None and self.values[index] is None:
+            return
+        for source in self.sources(index):
+            self.uses[source] = max(0, self.uses[source] - 1)
+            if not self.uses[source] and source not in self.wanted:
+                self.drop(source)
+
+    def drop(self, index: int) -> None:
+        values = self.values[index]
+        if values is not None:
+            self.alive -= sum(nbytes(value) for value in values)
+            self.values[index] = None
+
+    # --- workers ---
+
+    def work(self) -> None:
+        try:
+            while True:
+                with self.condition:
+                    while not self.ready and not self.stopping:
+                        self.idle += 1
+                        self.condition.wait()
+                        self.idle -= 1
+                    if self.stopping:
+                        return
+                    index = heapq.heappop(self.ready)
+                    self.state[index] = RUNNING
+                self.step(index)
+        except BaseException as error:  # a fault of ours or of a listener: told to the caller, never swallowed
+            with self.condition:
+                self.crash = self.crash or error
+                self.stopping = True
+                self.condition.notify_all()
+
+    def step(self, index: int) -> None:
+        step = self.steps[index]
+        started = time.perf_counter()
+        self.tell(Started(step.name, step.node.operation.name))
+        try:
+            if not self.known(index):
+                inputs = self.inputs(index)
+                if inputs is None:  # a stored input was damaged: it is being computed, and this step waits for it
+                    return
+                self.compute(index, inputs, started)
+            self.save(index)
+        except Cancelled:
+            with self.condition:
+                self.settle(index, LOST)
+            return
+        except PipelineError as error:
+            self.fail(index, error, started)
+            return
+        with self.condition:
+            self.settle(index, DONE)
+
+    def fail(self, index: int, error: PipelineError, started: float) -> None:
+        step = self.steps[index]
+        self.tell(Failed(step.name, step.node.operation.name, str(error), time.perf_counter() - started))
+        with self.condition:
+            self.result.failures.append(error)
+            self.settle(index, LOST)
+            if not self.keep_going:
+                self.stopping = True
+                self.condition.notify_all()
+
+    def compute(self, index: int, inputs: dict[str, list[Any]], started: float) -> None:
+        step = self.steps[index]
+        try:
+            operation = self.operation(step)
+            if step.device != "cpu":
+                inputs = {name: [move(value, step.device) for value in values] for name, values in inputs.items()}
+            if self.writer is not None and step.node.place[0] == "outputs":
+                inputs = self.writer.sign(step, inputs)
+            token = reporter.set(self.reporter(step))
+            try:
+                values = call(operation, inputs, step.node.params, step.node.kinds)
+            finally:
+                reporter.reset(token)
+            self.check_trespass(index)
+            for path, state in step.files.items():
+                if not unchanged(path, state):
+                    raise RuntimeError(f"'{path.name}' changed while it was read; run again")
+        except (Cancelled, NodeError):
+            raise
+        except BaseException as error:
+            raise self.node_error(step, inputs, error) from error
+        seconds = time.perf_counter() - started
+        size = sum(nbytes(value) for value in values)
+        if self.guard and self.uses[index]:
+            self.marks[index] = self.mark(values)
+        with self.condition:
+            self.values[index] = values
+            self.alive += size
+            self.result.peak_bytes = max(self.result.peak_bytes, self.alive)
+            self.result.computed += 1
+            self.result.node_seconds[step.name] = seconds
+        self.keep(index, values, seconds)
+        self.tell(
+            Finished(
+                step.name,
+                step.node.operation.name,
+                seconds,
+                size,
+                tuple(str(value) for value in values) if self.listeners else (),
+            )
+        )
+
+    def operation(self, step: Step) -> Operation:
+        operation = self.operations.get(id(step.node.operation))
+        if operation is None:
+            try:
+                operation = self.plan.graph.catalogue.load(step.node.operation)
+            except PluginError as error:
+                raise PluginError(f"plugin '{step.node.operation.plugin}' did not load: {error}") from error
+            self.operations[id(step.node.operation)] = operation
+        return operation
+
+    def reporter(self, step: Step) -> Callable[[float, float, str], None]:
+        def report(done: float, total: float, note: str) -> None:
+            if self.cancelled or (self.stopping and not self.keep_going):
+                raise Cancelled
+            self.tell(Progressed(step.name, done, total, note))
+
+        return report
+
+    def inputs(self, index: int) -> dict[str, list[Any]] | None:
+        """The values of a step's inputs; None when one has to be computed again, and the step was put back."""
+        gathered: dict[str, list[Any]] = {}
+        for name, links in self.steps[index].sources:
+            gathered[name] = []
+            for source, output in links:
+                values = self.values[source] or self.loaded(source)
+                if values is None:
+                    self.put_back(index, source)
+                    return None
+                gathered[name].append(values[output])
+        return gathered
+
+    def put_back(self, index: int, source: int) -> None:
+        with self.condition:
+            self.state[index] = WAITING
+            self.missing[index] += 1
+            self.readers[source].append(index)
+            if self.state[source] == DONE:
+                self.require(source)
+            self.condition.notify_all()
+
+    def check_trespass(self, index: int) -> None:
+        """Blames the operation that wrote into an input; what is damaged is not used any more."""
+        if not self.guard:
+            return
+        for source in self.sources(index):
+            values = self.values[source]
+            if values is not None and self.mark(values) != self.marks[source]:
+                name, operation = self.steps[source].name, self.steps[index].node.operation
+                with self.condition:
+                    self.drop(source)
+                    self.records[source] = None
+                raise RuntimeError(
+                    f"the value of '{name}' changed while this node ran: plugin '{operation.plugin}' writes into the "
+                    f"input of '{operation.name}'; it must clone it first"
+                )
+
+    def mark(self, values: tuple[Any, ...]) -> int:
+        return hash(tuple(fingerprint(value) for value in values))
+
+    def node_error(self, step: Step, inputs: dict[str, list[Any]], error: BaseException) -> NodeError:
+        given = self.plan.graph.spec.nodes.get(step.name)
+        shown = {name: step.node.params[name] for name in (given.params if given else ()) if name in step.node.params}
+        for name, value in shown.items():
+            if isinstance(value, Path):
+                shown[name] = str(given.params[name]) if given else value.name
+        told = str(error) or type(error).__name__
+        expected = isinstance(error, (PipelineError, ValueError, RuntimeError, OSError)) and not isinstance(
+            error, RecursionError
+        )
+        return NodeError(
+            node=step.name,
+            operation=step.node.operation.name,
+            plugin=step.node.operation.plugin,
+            reason=told if expected else f"{type(error).__name__}: {told}",
+            location=self.plan.graph.where(step.node),
+            inputs={name: ", ".join(str(value) for value in values) for name, values in inputs.items()},
+            params=shown,
+        )
+
+    # --- the cache ---
+
+    def find_records(self) -> None:
+        """Asks once for the whole plan. Encoded files are not kept: the file on disk is its own record."""
+        if self.cache is None:
+            return
+        keys = [step.key for step in self.steps if self.may_keep(step)]
+        found = self.cache.find_many(keys)
+        for step in self.steps:
+            if self.may_keep(step):
+                self.records[step.index] = found.get(step.key)
+
+    def may_keep(self, step: Step) -> bool:
+        return step.node.place[0] == "nodes" and self.policy(step) != "never"
+
+    def policy(self, step: Step) -> str:
+        return step.node.cache or step.node.operation.cache
+
+    def known(self, index: int) -> bool:
+        """Whether the result is recorded, by key or by the content of the inputs; its pixels are read when needed."""
+        step = self.steps[index]
+        record = self.records[index]
+        if record is None and self.cache is not None and self.may_keep(step) and step.sources:
+            record = self.find_by_content(index)
+        if record is None:
+            return False
+        with self.condition:
+            self.records[index] = record
+            self.result.cached += 1
+            self.result.saved_seconds += record.seconds
+        self.digests[index] = record.digests
+        self.tell(Finished(step.name, step.node.operation.name, 0.0, record.bytes, (), cached=True))
+        return True
+
+    def find_by_content(self, index: int) -> Record | None:
+        step = self.steps[index]
+        assert self.cache is not None
+        if not self.cache.may_cut_off(step.operation_key):
+            return None
+        made = self.content_key(index)
+        record = self.cache.find_content(made) if made else None
+        if record is not None:
+            self.cache.remember(step.key, record)
+        return record
+
+    def content_key(self, index: int) -> str | None:
+        inputs = []
+        for name, links in self.steps[index].sources:
+            digests = [self.digest_of(source, output) for source, output in links]
+            if any(found is None for found in digests):
+                return None
+            inputs.append((name, [found for found in digests if found is not None]))
+        return content_key(self.steps[index].operation_key, inputs)
+
+    def digest_of(self, source: int, output: int) -> str | None:
+        if self.digests[source] is None:
+            values = self.values[source]
+            if values is None or self.cache is None:
+                return None
+            self.digests[source] = self.cache.digests(values)
+        digests = self.digests[source]
+        return digests[output] if digests else None
+
+    def loaded(self, index: int) -> tuple[Any, ...] | None:
+        """A recorded result read from the cache; None if it is damaged, and then it is forgotten."""
+        record = self.records[index]
+        if record is None or self.cache is None:
+            return None
+        values = self.cache.load(record, self.steps[index].name)
+        with self.condition:
+            if values is None:
+                self.records[index] = None
+                self.digests[index] = None
+                return None
+            if self.values[index] is None and (self.uses[index] or index in self.wanted):
+                self.values[index] = values
+                self.alive += sum(nbytes(value) for value in values)
+                self.result.peak_bytes = max(self.result.peak_bytes, self.alive)
+                if self.guard:
+                    self.marks[index] = self.mark(values)
+        return values
+
+    def keep(self, index: int, values: tuple[Any, ...], seconds: float) -> None:
+        """Hands a computed result to the cache, which decides and writes behind the computation."""
+        step = self.steps[index]
+        self.cost[index] = seconds + sum(self.cost[s] for s in self.sources(index) if self.records[s] is None)
+        if self.cache is not None and self.may_keep(step):
+            self.cache.store(
+                key=step.key,
+                operation_key=step.operation_key,
+                content_key=lambda: self.content_key(index),
+                values=values,
+                seconds=seconds,
+                recompute_seconds=self.cost[index],
+                parts=self.plan.parts(step),
+                policy=self.policy(step),
+                node=step.name,
+            )
+
+    # --- outputs ---
+
+    def save(self, index: int) -> None:
+        step = self.steps[index]
+        if self.writer is None or step.node.place[0] != "outputs":
+            return
+        values = self.values[index]
+        assert values is not None
+        name = step.node.place[1]
+        path = next(target.path for target in self.plan.targets if target.name == name)
+        assert path is not None
+        size = self.writer.write(step, path, values[0])
+        with self.condition:
+            self.result.saved[name] = path
+        self.tell(Saved(name, str(path), size))
+
+    def warn(self, message: str) -> None:
+        self.tell(Warned(message))
