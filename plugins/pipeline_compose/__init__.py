@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline_compose.alpha import flatten, premultiply, set_alpha, split_alpha, unpremultiply
+from pipeline_compose.background import remove_background
 from pipeline_compose.masks import feather_mask, grow_mask, invert_mask, mask_from_channel, shrink_mask
 from pipeline_compose.merge import merge
 from pipeline_core import hookimpl
@@ -25,4 +26,5 @@ def operations() -> list[Callable[..., Any]]:
         feather_mask,
         grow_mask,
         shrink_mask,
+        remove_background,
     ]

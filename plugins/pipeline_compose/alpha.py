@@ -102,7 +102,8 @@ def flatten(
     luma = sum(weight * part for weight, part in zip(REC709_LUMA, color, strict=False))
     parts = dict(zip("RGB", color, strict=False)) | {"Y": luma}
     below = above.new_tensor([parts[name.rpartition(".")[2]] for name in names]).view(1, -1, 1, 1)
-    planes = dict(zip(names, (above[:, :-1] + below * (1 - above[:, -1:])).split(1, dim=1), strict=True))
+    over = above[:, :-1] + below * (1 - above[:, -1:])
+    planes = {name: over[:, i : i + 1] for i, name in enumerate(names)}
     channels = tuple(name for name in image.channels if name != "A")
     pixels = torch.cat([planes[name] if name in planes else image.channel(name) for name in channels], dim=1)
     return image.with_pixels(pixels, channels=channels, alpha="none")

@@ -6,9 +6,9 @@ import math
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline_core import Image, Mask, OperationError, operation
 
@@ -93,7 +93,7 @@ def _largest_nearby(mask: Mask, pixels: Tensor, radius: int) -> Tensor:
     for row in range(-radius, radius + 1):
         half = math.isqrt(radius * radius - row * row)
         strip = extended.narrow(2, radius + row, mask.height).narrow(3, radius - half, mask.width + 2 * half)
-        found = F.max_pool2d(strip, (1, 2 * half + 1), stride=1)
+        found = functional.max_pool2d(strip, (1, 2 * half + 1), stride=1)
         best = found if best is None else torch.maximum(best, found)
     assert best is not None  # a disc has at least one row
     return best

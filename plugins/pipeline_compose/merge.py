@@ -6,9 +6,9 @@ import math
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline_compose.layers import rebuild, with_alpha_last
 from pipeline_compose.porter_duff import KEEPS_OPAQUE, Operator, composite
@@ -44,8 +44,8 @@ def merge(
     Compositing and Blending Level 1.) Colour is never clipped.
 
     Convention: `mask` and `opacity` mix between base and the full result, as in Nuke, for every operator: 0 is base.
-    Convention: an image without alpha is opaque. A base without alpha stays without by destination, over, under, atop
-    and plus, which can't make it transparent; by the others it gets an alpha, in top's state (straight if top has none).
+    Convention: an image without alpha is opaque. A base without alpha stays without by destination, over, under,
+    atop and plus, which can't make it transparent; the others give it one, in top's state (straight if top has none).
     Convention: a top placed by `x`, `y` is transparent beyond its frame, so `in`, `mask`, `copy`, ... act there too.
     Convention: only colour channels that both have are merged; base's others (Z, ...) are kept, top's are dropped.
     """
@@ -55,7 +55,8 @@ def merge(
     above = with_alpha_last(top, names)
     if x is not None or y is not None:
         above = _place(above, base, x or 0, y or 0)
-    above, below = torch.broadcast_tensors(above, below)
+    batch = max(base.batch, top.batch, mask.batch if mask else 1)
+    above, below = above.expand(batch, -1, -1, -1), below.expand(batch, -1, -1, -1)
     merged = composite(operation, above, below)
     if mask is not None:
         merged = torch.lerp(below, merged, mask.pixels * opacity)
@@ -106,7 +107,7 @@ def _place(top: Tensor, base: Image, x: int, y: int) -> Tensor:
         # Beyond the canvas one place is as good as another; within these limits no padding cuts off more than there is.
         before = 0 if wraps else min(max(at, -size), length)
         pads = (before, length - size - before)
-        top = F.pad(top, pads if dim == 3 else (0, 0, *pads))
+        top = functional.pad(top, pads if dim == 3 else (0, 0, *pads))
         if wraps:
             top = torch.roll(top, at, dim)
     return top
