@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = NDArray[np.floating[Any]]
 THINNEST = 1e-3  # pixels of feather; less would divide rounding errors by next to nothing
 
 
@@ -43,14 +44,14 @@ def ellipse(
 ) -> Array:
     """Exact coverage of each pixel by an ellipse; feathered, its edge is taken as straight within a pixel."""
     if feather < THINNEST:
-        lines = (np.arange(width + 1) - x)[None, :] / radius_x, (np.arange(height + 1) - y)[:, None] / radius_y
-        areas = np.diff(np.diff(_disc_area(*lines), axis=0), axis=1) * (radius_x * radius_y)
-        return areas.clip(0, 1)
+        left_of = _disc_area(_lines(width, x, radius_x)[None, :], _lines(height, y, radius_y)[:, None])
+        areas: Array = np.diff(np.diff(left_of, axis=0), axis=1) * (radius_x * radius_y)
+        return areas.round(6).clip(0, 1)  # differences of areas leave some 1e-10 where there is nothing
     u, v = (_centers(width) - x)[None, :] / radius_x, (_centers(height) - y)[:, None] / radius_y
-    # f = u^2 + v^2 - 1 is 0 on the edge; f / |grad f| is the distance to it, to first order (G. Taubin, 1994).
-    slope = 2 * np.hypot(u / radius_x, v / radius_y)
-    middle = slope == 0
-    inside = np.where(middle, min(radius_x, radius_y), (1 - u * u - v * v) / np.where(middle, 1, slope))
+    # f = |(u, v)| is 1 on the edge; (1 - f) / |grad f| is the distance to it, to first order (G. Taubin, 1994).
+    f, slope = np.hypot(u, v), np.hypot(u / radius_x, v / radius_y)
+    scale = np.divide(f, slope, out=np.full_like(f, min(radius_x, radius_y)), where=slope > 0)
+    inside = (1 - f) * scale
     return soft_step(inside, feather)
 
 
@@ -72,10 +73,13 @@ def _half_disc(x: Any) -> Any:
 def ramp(width: int, height: int, *, start: tuple[float, float], end: tuple[float, float]) -> Array:
     """0 at `start` and before, 1 at `end` and after, linear between, sampled at pixel centres."""
     dx, dy = end[0] - start[0], end[1] - start[1]
-    x: Array
-    y: Array
-    x, y = (_centers(width) - start[0])[None, :], (_centers(height) - start[1])[:, None]
-    return ((x * dx + y * dy) / (dx * dx + dy * dy)).clip(0, 1)
+    along: Array = (_centers(width) - start[0])[None, :] * dx + (_centers(height) - start[1])[:, None] * dy
+    return (along / (dx * dx + dy * dy)).clip(0, 1)
+
+
+def _lines(count: int, middle: float, radius: float) -> Array:
+    """The borders between pixels, in radii from the middle."""
+    return (np.arange(count + 1) - middle) / radius
 
 
 def _centers(count: int) -> Array:
