@@ -24,7 +24,7 @@ class Cutout(NamedTuple):
 def _stand_ins(image: Image, **params: Any) -> Cutout:
     _labels(image, **{name: params[name] for name in ("x", "y", "width", "height", "keep", "drop") if name in params})
     _color_names(image)
-    facts = {"batch": image.batch, "wrap": image.wrap}
+    facts: dict[str, Any] = {"batch": image.batch, "wrap": image.wrap}
     channels = with_alpha_channel(image.channels)
     alpha = "straight" if image.alpha == "none" else image.alpha
     cut = Image.stand_in(*image.size, channels, color=image.color, alpha=alpha, meta=image.meta, **facts)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+Floats = NDArray[np.floating[Any]]  # float32 throughout; numpy's types can't follow it
 Bytes = NDArray[np.uint8]
 
 CLUSTERS = 5  # per Gaussian mixture, OpenCV's own constant
@@ -25,7 +25,7 @@ def segment(picture: Bytes, labels: Bytes, iterations: int) -> Bytes:
     scale = min(1.0, CUT_AT / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-    marks = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) if scale < 1 else labels.copy()
+    marks = np.array(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) if scale < 1 else labels, np.uint8)
     # The mixtures start from k-means, which draws from the calling thread's generator: same start, same cut.
     cv2.setRNGSeed(0)
     models = np.zeros((1, 13 * CLUSTERS)), np.zeros((1, 13 * CLUSTERS))
@@ -60,7 +60,7 @@ def soften(figure: Bytes, guide: Floats, radius: int) -> Floats:
     side = (2 * radius + 1, 2 * radius + 1)
 
     def mean(values: Floats) -> Floats:
-        return cv2.blur(values, side, borderType=cv2.BORDER_REFLECT_101)
+        return np.asarray(cv2.blur(values, side, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
     mu, p = mean(guide), mean(hard)
     covariance = {(i, j): mean(guide[..., i] * guide[..., j]) - mu[..., i] * mu[..., j] for i, j in _pairs()}
@@ -81,7 +81,7 @@ def _pairs() -> Iterator[tuple[int, int]]:
     return ((i, j) for i in range(3) for j in range(i, 3))
 
 
-def _solve(m: dict[tuple[int, int], Floats], right: Floats) -> Floats:
+def _solve(m: Mapping[tuple[int, int], Floats], right: Floats) -> Floats:
     """Symmetric 3 x 3 systems, one per pixel, by cofactors."""
     a, b, c, d, e, f = (m[pair] for pair in _pairs())  # rows a b c / b d e / c e f
     cofactors = d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b
