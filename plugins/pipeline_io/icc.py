@@ -131,7 +131,7 @@ def _curve(tag: bytes) -> Array:
 
 def _parametric(g: float, a: float, b: float, c: float, d: float) -> Array:
     """ICC's curve of type 3 at `_SAMPLES`."""
-    linear = _SAMPLES < d
+    linear = d > _SAMPLES
     return np.asarray(np.where(linear, c * _SAMPLES, np.maximum(a * _SAMPLES + b, 0) ** g))
 
 

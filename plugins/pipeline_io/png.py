@@ -32,6 +32,7 @@ _CODES = {
     "pq_rec2020_display": (9, 16),
     "hlg_rec2020_display": (9, 18),
 }
+NAMED = frozenset(_CODES)
 _BY_CODES = {codes: color for color, codes in _CODES.items()}
 # Keywords that the specification names, under the names that other formats have for them.
 _KEYWORDS = {
@@ -86,7 +87,7 @@ def probe(content: bytes) -> Facts:
     )
 
 
-def encode(pixels: Array, *, alpha: bool, color: str, meta: Mapping[str, str], compression: int) -> bytes:
+def encode(pixels: Array, *, color: str, meta: Mapping[str, str], compression: int) -> bytes:
     """A PNG of `(H, W, C)` uint8 or uint16 pixels with straight alpha; bytes depend on nothing but the arguments."""
     height, width, samples = pixels.shape
     depth = pixels.dtype.itemsize * 8

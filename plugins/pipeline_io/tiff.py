@@ -57,7 +57,7 @@ def probe(content: bytes) -> Facts:
     )
 
 
-def encode(pixels: Array, *, alpha: Alpha, color: str, meta: Mapping[str, str], compression: int) -> bytes:
+def encode(pixels: Array, *, associated: bool, color: str, meta: Mapping[str, str], compression: int) -> bytes:
     """A little-endian TIFF of `(H, W, C)` uint8, uint16, float16 or float32 pixels, deflated unless `compression` is 0."""
     height, width, samples = pixels.shape
     if pixels.nbytes > _MOST:
@@ -82,7 +82,7 @@ def encode(pixels: Array, *, alpha: Alpha, color: str, meta: Mapping[str, str], 
     if compression:
         tags[317] = ("H", (3 if floats else 2,))
     if extra:
-        tags[338] = ("H", (1 if alpha == "associated" else 2,))
+        tags[338] = ("H", (1 if associated else 2,))
     if packet := xmp.write_packet(meta):
         tags[700] = ("B", packet)
     if icc.named(color) and color != ("lin_rec709_scene" if floats else "srgb_rec709_scene"):

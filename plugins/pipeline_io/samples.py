@@ -1,0 +1,95 @@
+"""From an image's values to the samples that a file holds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline_core import Image, Mask, OperationError
+
+Array = np.ndarray[Any, Any]
+Nan = Literal["refuse", "zero", "keep"]
+
+_HALF_MOST = 65504
+
+
+def samples(image: Image | Mask, dtype: str, *, straight: bool, nan: Nan, dither: bool) -> Array:
+    """The picture as `(H, W, C)` of `dtype`, without a copy where nothing has to change.
+
+    With `straight`, associated colour is divided by alpha, and left as it is where alpha is 0.
+    """
+    divide = straight and isinstance(image, Image) and image.alpha == "associated"
+    if image.dtype == dtype and not divide and dtype.startswith("uint"):
+        return _buffer(image)
+    if image.dtype.startswith("uint") and dtype.startswith("uint") and not divide and not dither:
+        return _rescaled(_buffer(image), dtype)
+    # Half and float differ only in range, and float32 holds both.
+    values = image.array[0]
+    if image.dtype.startswith("float"):
+        values = _finite(values, nan)
+    if divide:
+        values = _unassociated(values, image.channels.index("A"))
+    if dtype.startswith("uint"):
+        alpha = image.channels.index("A") if "A" in image.channels else None
+        return _quantised(values, dtype, dither, alpha)
+    if dtype == "float16" and (beyond := int((np.abs(values) > _HALF_MOST).sum())):
+        raise OperationError(
+            f"{beyond:,} values are beyond the {_HALF_MOST} that half can hold; save with depth: float"
+        )
+    return np.asarray(values.astype(dtype, copy=False))
+
+
+def _buffer(image: Image | Mask) -> Array:
+    buffer = image.buffer
+    if not isinstance(buffer, np.ndarray):
+        buffer = buffer.detach().cpu().numpy()
+    return np.asarray(buffer[0])
+
+
+def _rescaled(values: Array, dtype: str) -> Array:
+    """8 bits as 16 and the other way round, exactly: 65535 is 257 times 255, so no value lies halfway."""
+    if dtype == "uint16":
+        return np.asarray(values.astype(np.uint16) * np.uint16(257))
+    return np.asarray((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _finite(values: Array, nan: Nan) -> Array:
+    finite = np.isfinite(values)
+    wrong = finite.size - int(np.count_nonzero(finite))
+    if not wrong or nan == "keep":
+        return values
+    if nan == "zero":
+        return np.where(finite, values, np.float32(0))
+    row, column, _ = np.argwhere(~finite)[0]
+    raise OperationError(
+        f"{wrong:,} of {values.size:,} values are not finite (the first at x {column}, y {row}); "
+        "find where they come from, or save with nan: zero"
+    )
+
+
+def _unassociated(values: Array, alpha: int) -> Array:
+    weights = values[..., alpha : alpha + 1]
+    out = values / np.where(weights == 0, np.float32(1), weights)
+    out[..., alpha] = values[..., alpha]
+    return np.asarray(out)
+
+
+def _quantised(values: Array, dtype: str, dither: bool, alpha: int | None) -> Array:
+    """0..1 to the whole range, clamped, the nearest value, halves to even; as float32 computes it."""
+    full = np.float32(np.iinfo(dtype).max)
+    scaled = values * full
+    if dither:
+        scaled += _noise(values, alpha)
+    np.clip(scaled, 0, full, out=scaled)
+    return np.rint(scaled, out=scaled).astype(dtype)
+
+
+def _noise(values: Array, alpha: int | None) -> Array:
+    """Triangular noise of one step either way, the same for every picture of a size; none on alpha."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    noise: Array = np.asarray(generator.random(values.shape, np.float32))
+    noise -= generator.random(values.shape, np.float32)
+    if alpha is not None:
+        noise[..., alpha] = 0
+    return noise
