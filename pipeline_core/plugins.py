@@ -111,8 +111,14 @@ class Catalogue:
             choices = " or ".join(f"'{plugin}.{name}'" for plugin in offered)
             raise PluginError(f"operation '{name}' is offered by two plugins: {listing(offered)}. Write {choices}")
         hint = did_you_mean(name, [*self.operations, *self.conflicts]) or self._near_alias(name)
-        lost = "; ".join(f"plugin '{p.name}' did not load: {p.problem}" for p in self.broken)
-        raise PluginError(f"unknown operation '{name}'{hint}{' (' + lost + ')' if lost and not hint else ''}")
+        raise PluginError(f"unknown operation '{name}'{hint or self._lost()}")
+
+    def _lost(self) -> str:
+        """Plugins that did not load, since the operation that is missing may be one of theirs."""
+        broken = self.broken
+        if len(broken) == 1:
+            return f" (plugin '{broken[0].name}' did not load: {broken[0].problem})"
+        return f" (these plugins did not load: {listing(p.name for p in broken)}; see 'pipeline plugins')" if broken else ""
 
     def _near_alias(self, name: str) -> str:
         found = [operation.name for operation in self if name.lower() in (a.lower() for a in operation.aliases)]

@@ -134,6 +134,14 @@ def read(path: Path, output: Output) -> Any:
     return _unpack(memory)
 
 
+def is_true(path: Path, output: Output) -> bool:
+    """Whether the file is what was written, and its value has the digest that it is named by."""
+    try:
+        return Contents(read(path, output)).digest() == output.digest
+    except (DamagedError, OSError, values.UnstorableError):
+        return False
+
+
 def open_blob(path: Path, size: int) -> int:
     """A descriptor of a regular file of this size. DamagedError for anything else; OSError where it can't be read."""
     try:

@@ -68,7 +68,7 @@ class Disk:
         found = {}
         for record in self.index.records("key", keys):
             if isinstance(record, str):
-                self._refuse(record, nodes.get(record, ""), "its record is damaged")
+                self.refuse(record, nodes.get(record, ""), "its record is damaged")
             elif self.is_whole(record, nodes.get(record.key, "")):
                 found[record.key] = record
         return found
@@ -76,7 +76,7 @@ class Disk:
     def find_content(self, content_key: str, node: str) -> Record | None:
         for record in self.index.records("content_key", [content_key]):
             if isinstance(record, str):
-                self._refuse(record, node, "its record is damaged")
+                self.refuse(record, node, "its record is damaged")
             elif record.content_key == content_key and self.is_whole(record, node):
                 return record
         return None
@@ -86,17 +86,20 @@ class Disk:
         for output in record.outputs:
             try:
                 facts = os.lstat(self.path(output.blob))
-            except OSError as error:
+            except (FileNotFoundError, NotADirectoryError) as error:
                 # Another process may have collected it in this moment: then its record is gone as well.
                 if any(True for _ in self.index.records("key", [record.key])):
-                    self._refuse(record.key, node, f"its blob is missing ({error.strerror})", output)
+                    self.refuse(record.key, node, f"its blob is missing ({error.strerror})", output)
+                return False
+            except OSError as error:
+                self._warn(f"{describe(record.key, node)}: its blob can't be read ({error}); computing it again")
                 return False
             if not stat.S_ISREG(facts.st_mode) or facts.st_size != output.size:
-                self._refuse(record.key, node, f"its blob is not a file of {output.size:,} bytes", output)
+                self.refuse(record.key, node, f"its blob is not a file of {output.size:,} bytes", output)
                 return False
         return bool(record.outputs)
 
-    def _refuse(self, key: str, node: str, reason: str, output: Output | None = None) -> None:
+    def refuse(self, key: str, node: str, reason: str, output: Output | None = None) -> None:
         """One warning; the entry is forgotten, and the next store writes it anew."""
         self._warn(f"{describe(key, node)}: {reason}; computing it again")
         if output is not None:
@@ -115,7 +118,7 @@ class Disk:
             try:
                 loaded.append(blob.read(self.path(output.blob), output))
             except DamagedError as error:
-                self._refuse(record.key, node, str(error), output)
+                self.refuse(record.key, node, str(error), output)
                 return None
             except (OSError, MemoryError) as error:
                 with self._lock:
@@ -135,6 +138,8 @@ class Disk:
         """
         from pipeline_core.cache.blob import Contents
 
+        if self.index.off or self.index.readonly:
+            return None
         staged: list[_Staged] = []
         try:
             for number, value in enumerate(given):
@@ -232,13 +237,17 @@ def describe(key: str, node: str) -> str:
     return f"node '{node}': cache entry {key[:16]}" if node else f"cache entry {key[:16]}"
 
 
-def is_abandoned(path: Path) -> bool:
-    """Whether a temporary file's writer is gone."""
+def remove_abandoned(path: Path) -> bool:
+    """Delete a temporary file whose writer is gone; whether that was so. Raises OSError."""
     if flock is None:
-        return time.time() - path.stat().st_mtime > 3600
-    file = os.open(path, os.O_RDONLY)
+        if time.time() - path.stat().st_mtime < 3600:
+            return False
+        path.unlink()
+        return True
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
         flock(file, LOCK_EX | LOCK_NB)
+        path.unlink()  # while the lock is held: a writer that waits for it then sees that its file is gone
     except BlockingIOError:
         return False
     finally:

@@ -55,7 +55,7 @@ def sheet(graph: Graph, details: dict[str, tuple[str, ...]]) -> Sheet:
                 arrows.append(Arrow(link.node, name, _label(graph, link.node, link.output, wanted)))
     for name, target in graph.targets.items():
         shown = (target.path.name,) if target.path else ()
-        boxes.append(Box(f"output {name}", name, shown, "output", ""))
+        boxes.append(Box(name, "output", shown, "output", "", id=f"output {name}"))
         arrows.append(
             Arrow(target.link.node, f"output {name}", _label(graph, target.link.node, target.link.output, ""))
         )

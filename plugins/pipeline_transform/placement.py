@@ -25,12 +25,14 @@ def _cropped(image: AnyRaster, **params: Any) -> AnyRaster:
     return crop(image, **params)  # a slice of a stand-in is a stand-in
 
 
-def _padded(image: AnyRaster, *, left: int, right: int, top: int, bottom: int, **params: Any) -> AnyRaster:
-    wrap = _wrap_after_pad(image, left + right, top + bottom, params["mode"])
+def _padded(
+    image: AnyRaster, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, mode: str = "constant", **_: Any
+) -> AnyRaster:
+    wrap = _wrap_after_pad(image, left + right, top + bottom, mode)
     return stand_in(image, image.width + left + right, image.height + top + bottom, wrap=wrap)
 
 
-def _wrap_after_pad(image: AnyRaster, across: int, down: int, mode: PadMode) -> tuple[bool, bool]:
+def _wrap_after_pad(image: AnyRaster, across: int, down: int, mode: str) -> tuple[bool, bool]:
     """A side that was padded tiles no more, unless by whole repeats of a tile."""
     whole = (across % image.width == 0, down % image.height == 0) if mode == "repeat" else (across == 0, down == 0)
     return image.wrap[0] and whole[0], image.wrap[1] and whole[1]
