@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline_core.cache.cache import Cache, StoreRequest
+    from pipeline_core.cache.cache import Cache
     from pipeline_core.cache.record import FORMAT, Output, Record, default_folder, read_stamp
 
 _HOME = {
     "Cache": "cache",
-    "StoreRequest": "cache",
     "FORMAT": "record",
     "Output": "record",
     "Record": "record",
@@ -21,7 +20,7 @@ _HOME = {
     "read_stamp": "record",
 }
 
-__all__ = ["FORMAT", "Cache", "Output", "Record", "StoreRequest", "default_folder", "read_stamp"]
+__all__ = ["FORMAT", "Cache", "Output", "Record", "default_folder", "read_stamp"]
 
 
 def __getattr__(name: str) -> Any:

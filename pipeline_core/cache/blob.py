@@ -77,13 +77,7 @@ class Contents:
 
         Neither the library (numpy, torch) nor the strides nor the device count.
         """
-        facts = [[b.dtype, list(b.array.shape)] for b in self.buffers]
-        head = json.dumps([_without_library(self.tree), facts], sort_keys=True, separators=(",", ":")).encode()
-        whole = blake3(len(head).to_bytes(8, "little") + head)
-        for buffer in self.buffers:
-            for piece in _bytes_of(buffer.array):
-                whole.update(piece)
-        return whole.hexdigest()
+        return _digest(self.tree, [(buffer.dtype, buffer.array) for buffer in self.buffers])
 
     def name(self, digest: str) -> str:
         """The file's name: two files of one name are the same byte for byte."""
@@ -118,28 +112,37 @@ def read(path: Path, output: Output) -> Any:
 
     Raises DamagedError where it is not what was written, OSError where it can't be read.
     """
-    file = open_blob(path, output.size)
+    memory = _read_proved(path, output)
+    # The bytes are what was written, so what fails from here on is a kind that is no longer what it was.
     try:
-        if output.size < MAPPED:
-            memory: Any = bytearray(output.size)
-            if _fill(file, memory) != output.size or xxhash.xxh3_128_hexdigest(memory) != output.checksum:
-                raise DamagedError("its blob does not match its checksum")
-        else:
-            if _checksum(file) != output.checksum:
-                raise DamagedError("its blob does not match its checksum")
-            # Only a change by a stranger between the proof and here could hurt; nobody of ours rewrites a blob.
-            memory = mmap.mmap(file, output.size, access=mmap.ACCESS_COPY)
-    finally:
-        os.close(file)
-    return _unpack(memory)
+        tree, arrays = _unpack(memory)
+        return values.put_together(tree, [_as_dtype(dtype, array) for dtype, array in arrays])
+    except Exception as error:  # a kind's own code runs here, and may raise anything
+        raise DamagedError(f"its value can't be put together ({type(error).__name__}: {error})") from error
 
 
 def is_true(path: Path, output: Output) -> bool:
     """Whether the file is what was written, and its value has the digest that it is named by."""
     try:
-        return Contents(read(path, output)).digest() == output.digest
-    except (DamagedError, OSError, values.UnstorableError):
+        return _digest(*_unpack(_read_proved(path, output))) == output.digest
+    except (DamagedError, OSError, LookupError, TypeError, ValueError):
         return False
+
+
+def _read_proved(path: Path, output: Output) -> Any:
+    file = open_blob(path, output.size)
+    try:
+        if output.size < MAPPED:
+            memory = bytearray(output.size)
+            if _fill(file, memory) != output.size or xxhash.xxh3_128_hexdigest(memory) != output.checksum:
+                raise DamagedError("its blob does not match its checksum")
+            return memory
+        if _checksum(file) != output.checksum:
+            raise DamagedError("its blob does not match its checksum")
+        # Only a change by a stranger between the proof and here could hurt; nobody of ours rewrites a blob.
+        return mmap.mmap(file, output.size, access=mmap.ACCESS_COPY)
+    finally:
+        os.close(file)
 
 
 def open_blob(path: Path, size: int) -> int:
@@ -184,27 +187,37 @@ def _checksum(file: int) -> str:
     return whole.hexdigest()
 
 
-def _unpack(memory: Any) -> Any:
-    """The value in a file's bytes. Its checksum matched, so what fails here is a kind that is no longer what it was."""
-    try:
-        start = 8 + int.from_bytes(memory[:8], "little")
-        header = json.loads(bytes(memory[8:start]))
-        facts = json.loads(header["__metadata__"]["pipeline_core"])
-        parts = []
-        for number, (dtype, order) in enumerate(facts["buffers"]):
-            entry = header[f"buffer{number}"]
-            carrier = np.dtype(CARRIERS.get(dtype, dtype))
-            shape = entry["shape"][:-1] if TAGS[dtype][1] == 2 else entry["shape"]
-            array: Any = np.frombuffer(memory, carrier, math.prod(shape), start + entry["data_offsets"][0])
-            array = array.reshape(shape).transpose(np.argsort(order).tolist())
-            if dtype in CARRIERS:
-                import torch
+def _unpack(memory: Any) -> tuple[values.Tree, list[tuple[str, Array]]]:
+    """(the plain part, [(element type, array of it or of its carrier)]) of a file's bytes."""
+    start = 8 + int.from_bytes(memory[:8], "little")
+    header = json.loads(bytes(memory[8:start]))
+    facts = json.loads(header["__metadata__"]["pipeline_core"])
+    arrays = []
+    for number, (dtype, order) in enumerate(facts["buffers"]):
+        entry = header[f"buffer{number}"]
+        shape = entry["shape"][:-1] if TAGS[dtype][1] == 2 else entry["shape"]
+        carrier = np.dtype(CARRIERS.get(dtype, dtype))
+        array: Array = np.frombuffer(memory, carrier, math.prod(shape), start + entry["data_offsets"][0])
+        arrays.append((dtype, array.reshape(shape).transpose(np.argsort(order).tolist())))
+    return facts["tree"], arrays
 
-                array = torch.from_numpy(array).view(getattr(torch, dtype))
-            parts.append(array)
-        return values.put_together(facts["tree"], parts)
-    except Exception as error:  # a kind's own code runs here, and may raise anything
-        raise DamagedError(f"its value can't be put together ({type(error).__name__}: {error})") from error
+
+def _as_dtype(dtype: str, array: Array) -> Any:
+    if dtype not in CARRIERS:
+        return array
+    import torch
+
+    return torch.from_numpy(array).view(getattr(torch, dtype))
+
+
+def _digest(tree: values.Tree, arrays: list[tuple[str, Array]]) -> str:
+    facts = [[dtype, list(array.shape)] for dtype, array in arrays]
+    head = json.dumps([_without_library(tree), facts], sort_keys=True, separators=(",", ":")).encode()
+    whole = blake3(len(head).to_bytes(8, "little") + head)
+    for _, array in arrays:
+        for piece in _bytes_of(array):
+            whole.update(piece)
+    return whole.hexdigest()
 
 
 def _buffer(buffer: Any) -> Buffer:
@@ -243,13 +256,13 @@ def _memory_order(array: Array) -> tuple[int, ...]:
 def _bytes_of(array: Array) -> Iterator[memoryview]:
     """The bytes of an array in index order; without a copy where it lies so, else about a mebibyte at a time."""
     if array.flags.c_contiguous:
-        yield memoryview(array.reshape(-1).view(np.uint8))
+        yield array.reshape(-1).view(np.uint8).data
     elif array.ndim > 1 and array.shape[0] == 1:
         yield from _bytes_of(array[0])
     else:
         rows = max(1, CHUNK * array.shape[0] // max(1, array.nbytes))
         for start in range(0, array.shape[0], rows):
-            yield memoryview(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8))
+            yield np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8).data
 
 
 def _places(buffers: list[Buffer]) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ OVERHEAD = 1024  # what an entry takes beside its buffers
 @dataclass
 class Entry:
     record: Record
-    values: tuple[Any, ...]
+    given: tuple[Any, ...]
     trees: tuple[values.Tree, ...]
     fingerprint: int
     device: str
@@ -69,10 +69,10 @@ class Memory:
             if entry is None:
                 return None
             self._rank(entry)
-        if values.fingerprint(entry.values) != entry.fingerprint or not _same_trees(entry):
+        if values.fingerprint(entry.given) != entry.fingerprint or not _same_trees(entry):
             self.drop(key)
             raise DamagedError("somebody wrote into its value after it was returned")
-        return entry.values
+        return entry.given
 
     def drop(self, key: str) -> None:
         with self._lock:
@@ -112,7 +112,7 @@ class Memory:
 
 def _same_trees(entry: Entry) -> bool:
     """Whether the plain parts are still what they were; by their text, since NaN is not equal to itself."""
-    return all(repr(values.take_apart(v)[0]) == repr(tree) for v, tree in zip(entry.values, entry.trees, strict=True))
+    return all(repr(values.take_apart(v)[0]) == repr(tree) for v, tree in zip(entry.given, entry.trees, strict=True))
 
 
 def _device(given: tuple[Any, ...]) -> str:
