@@ -168,7 +168,7 @@ def _alike(image: Image, values: np.ndarray[Any, Any]) -> Any:
 
 
 def _coverage_of(mask: Mask, image: Image) -> Any:
-    return mask.array if isinstance(image.buffer, np.ndarray) else _floats(mask.to(image.device))
+    return mask.array if isinstance(image.buffer, np.ndarray) else mask.pixels.to(image.device).permute(0, 2, 3, 1)
 
 
 def _alpha_index(image: Image) -> list[int]:
