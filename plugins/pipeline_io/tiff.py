@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline_core import Alpha, OperationError
 from pipeline_io import exif, icc, xmp
+from pipeline_io.blocks import map_blocks
 from pipeline_io.facts import CHANNELS, Facts
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +25,7 @@ _COMPRESSIONS = {1: 1, 5: 1400, 8: 1032, 32946: 1032, 32773: 64}
 _FAX = (2, 3, 4)
 _GREY, _RGB, _PALETTE, _CMYK, _YCBCR = ((0, 1), 2, 3, 5, 6)
 _FLOAT = 3
-_STRIP_BYTES = 2**18
+_STRIP_BYTES = 2**19
 _MOST = 2**32 - 2**16
 
 
@@ -64,7 +65,7 @@ def encode(pixels: Array, *, associated: bool, color: str, meta: Mapping[str, st
         raise OperationError(f"{pixels.nbytes:,} bytes of pixels are more than a tiff file can hold; save fewer bits")
     floats = pixels.dtype.kind == "f"
     rows = max(1, _STRIP_BYTES // (width * samples * pixels.dtype.itemsize))
-    strips = [_strip(pixels[start : start + rows], compression) for start in range(0, height, rows)]
+    strips = list(map_blocks(lambda start, stop: _strip(pixels[start:stop], compression), height, rows))
     extra = samples in (2, 4)
     tags: dict[int, tuple[str, tuple[int, ...] | bytes]] = {
         256: ("I", (width,)),
