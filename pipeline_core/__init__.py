@@ -46,7 +46,33 @@ _HOMES = {
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_HOME), "__version__"]
+__all__ = [
+    "Alpha",
+    "AnyRaster",
+    "Cancelled",
+    "Color",
+    "File",
+    "GraphError",
+    "Image",
+    "Mask",
+    "NodeError",
+    "OperationError",
+    "OutputError",
+    "Pipeline",
+    "PipelineError",
+    "PluginError",
+    "Seed",
+    "SpecError",
+    "Table",
+    "Unit",
+    "__version__",
+    "check",
+    "hookimpl",
+    "operation",
+    "plan",
+    "progress",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

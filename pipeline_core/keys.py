@@ -84,9 +84,12 @@ def operation_key(who: bytes, params: Mapping[str, Any], files: Mapping[Path, st
 
 def key(operation: str, inputs: Iterable[tuple[str, Iterable[tuple[str, int]]]]) -> str:
     """The key from the operation key and (input, [(key of the step it comes from, position of the output)])."""
-    return digest(
-        b"key" + operation.encode() + canonical([[name, [list(link) for link in links]] for name, links in inputs])
-    )
+    parts = [b"key", operation.encode()]
+    for name, links in inputs:
+        given = [b"%s.%d;" % (source.encode(), output) for source, output in links]
+        parts.append(b"%s=%d:" % (name.encode(), len(given)))
+        parts += given
+    return digest(b"".join(parts))
 
 
 def content_key(operation: str, inputs: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -96,9 +96,11 @@ class _Run:
         self.records: list[Record | None] = [None] * count
         self.digests: list[tuple[str, ...] | None] = [None] * count
         self.marks: list[int] = [0] * count
+        self.sizes = [0] * count
         self.missing = [0] * count
         self.readers: list[list[int]] = [[] for _ in range(count)]
         self.uses = [0] * count
+        self.sources = [tuple({source for _, links in step.sources for source, _ in links}) for step in self.steps]
         self.cost = [0.0] * count
         self.ready: list[int] = []
         self.open = 0
@@ -193,7 +195,7 @@ class _Run:
             self.open += 1
             missing = 0
             if self.records[index] is None:
-                for source in self.sources(index):
+                for source in self.sources[index]:
                     self.uses[source] += 1
                     if self.state[source] != DONE or not self.has(source):
                         self.readers[source].append(index)
@@ -202,9 +204,6 @@ class _Run:
             self.missing[index] = missing
             if not missing:
                 heapq.heappush(self.ready, index)
-
-    def sources(self, index: int) -> set[int]:
-        return {source for _, links in self.steps[index].sources for source, _ in links}
 
     def has(self, index: int) -> bool:
         return self.values[index] is not None or self.records[index] is not None
@@ -241,15 +240,21 @@ class _Run:
         """What a settled step read; a step that was taken from the cache read nothing."""
         if self.records[index] is not None and self.values[index] is None:
             return
-        for source in self.sources(index):
+        for source in self.sources[index]:
             self.uses[source] = max(0, self.uses[source] - 1)
             if not self.uses[source] and source not in self.wanted:
                 self.drop(source)
 
+    def hold(self, index: int, values: tuple[Any, ...], size: int) -> None:
+        self.values[index] = values
+        self.sizes[index] = size
+        self.alive += size
+        self.result.peak_bytes = max(self.result.peak_bytes, self.alive)
+
     def drop(self, index: int) -> None:
         values = self.values[index]
         if values is not None:
-            self.alive -= sum(nbytes(value) for value in values)
+            self.alive -= self.sizes[index]
             self.values[index] = None
 
     # --- workers ---
@@ -330,9 +335,7 @@ class _Run:
         if self.guard and self.uses[index]:
             self.marks[index] = self.mark(values)
         with self.condition:
-            self.values[index] = values
-            self.alive += size
-            self.result.peak_bytes = max(self.result.peak_bytes, self.alive)
+            self.hold(index, values, size)
             self.result.computed += 1
             self.result.node_seconds[step.name] = seconds
         self.keep(index, values, seconds)
@@ -390,7 +393,7 @@ class _Run:
         """Blames the operation that wrote into an input; what is damaged is not used any more."""
         if not self.guard:
             return
-        for source in self.sources(index):
+        for source in self.sources[index]:
             values = self.values[source]
             if values is not None and self.mark(values) != self.marks[source]:
                 name, operation = self.steps[source].name, self.steps[index].node.operation
@@ -500,9 +503,7 @@ class _Run:
                 self.digests[index] = None
                 return None
             if self.values[index] is None and (self.uses[index] or index in self.wanted):
-                self.values[index] = values
-                self.alive += sum(nbytes(value) for value in values)
-                self.result.peak_bytes = max(self.result.peak_bytes, self.alive)
+                self.hold(index, values, sum(nbytes(value) for value in values))
                 if self.guard:
                     self.marks[index] = self.mark(values)
         return values
@@ -510,7 +511,7 @@ class _Run:
     def keep(self, index: int, values: tuple[Any, ...], seconds: float) -> None:
         """Hands a computed result to the cache, which decides and writes behind the computation."""
         step = self.steps[index]
-        self.cost[index] = seconds + sum(self.cost[s] for s in self.sources(index) if self.records[s] is None)
+        self.cost[index] = seconds + sum(self.cost[s] for s in self.sources[index] if self.records[s] is None)
         if self.cache is not None and self.may_keep(step):
             self.cache.store(
                 key=step.key,

@@ -11,7 +11,8 @@ import dataclasses
 import importlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,19 +36,41 @@ def is_buffer(value: Any) -> bool:
     return isinstance(value, np.ndarray) or is_tensor(value)
 
 
-def buffers(value: Any) -> Iterator[Any]:
+def buffers(value: Any) -> list[Any]:
     """Every array and tensor in a value, in the order of its fields."""
-    stack = [value]
-    while stack:
-        part = stack.pop()
-        if is_buffer(part):
-            yield part
-        elif dataclasses.is_dataclass(part) and not isinstance(part, type):
-            stack.extend(getattr(part, f.name) for f in reversed(dataclasses.fields(part)))
-        elif isinstance(part, Mapping):
-            stack.extend(reversed(part.values()))
-        elif isinstance(part, (tuple, list)):
-            stack.extend(reversed(part))
+    found: list[Any] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[Any]) -> None:
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if kind is np.ndarray:
+        found.append(value)
+    elif names := _field_names(kind):
+        for name in names:
+            _collect(getattr(value, name), found)
+    elif kind is tuple or kind is list:
+        for part in value:
+            _collect(part, found)
+    elif is_buffer(value):
+        found.append(value)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            _collect(part, found)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            _collect(part, found)
+
+
+_PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
 
 
 def nbytes(value: Any) -> int:
@@ -118,7 +141,7 @@ def fingerprint(value: Any) -> int:
         flat = dense(buffer)
         if flat is None:
             flat = np.ascontiguousarray(buffer)
-        mixed = xxhash.xxh3_64_intdigest(flat.reshape(-1).view(np.uint8))
+        mixed = xxhash.xxh3_64_intdigest(flat)  # type: ignore[arg-type]  # takes any contiguous buffer
         total = (total * 1000003 + mixed) % 2**64
     return total
 
