@@ -52,29 +52,41 @@ def _without_specks(figure: Bytes) -> Bytes:
 def soften(figure: Bytes, guide: Floats, radius: int) -> Floats:
     """Coverage 0..1 that follows the picture's own edges within `radius` of the cut, by a colour guided filter.
 
-    K. He, J. Sun, X. Tang, "Guided Image Filtering", TPAMI 2013, equations 14 to 16. `guide` (H, W, 3) in 0..1.
+    K. He, J. Sun, X. Tang, "Guided Image Filtering", TPAMI 2013, equations 14 to 16, its means weighted: pixels close to
+    the cut may be on either side of it, so the others teach the filter what is figure. `guide` (H, W, 3) in 0..1.
     """
     hard = figure.astype(np.float32)
     if radius == 0:
         return hard
     side = (2 * radius + 1, 2 * radius + 1)
+    weight = np.where(_near_cut(figure, (radius + 1) // 2), np.float32(0.01), np.float32(1))
 
     def mean(values: Floats) -> Floats:
         return np.asarray(cv2.blur(values, side, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
-    mu, p = mean(guide), mean(hard)
-    covariance = {(i, j): mean(guide[..., i] * guide[..., j]) - mu[..., i] * mu[..., j] for i, j in _pairs()}
+    total = mean(weight)
+
+    def weighted(values: Floats) -> Floats:
+        return mean(values * weight) / total
+
+    mu = np.stack([weighted(guide[..., i]) for i in range(3)], axis=-1)
+    p = weighted(hard)
+    covariance = {(i, j): weighted(guide[..., i] * guide[..., j]) - mu[..., i] * mu[..., j] for i, j in _pairs()}
     for i in range(3):
         covariance[i, i] += np.float32(1e-4)
-    cross = mean(guide * hard[..., None]) - mu * p[..., None]
+    cross = np.stack([weighted(guide[..., i] * hard) - mu[..., i] * p for i in range(3)], axis=-1)
     slope = _solve(covariance, cross)
     offset = p - (slope * mu).sum(-1)
     soft = (mean(slope) * guide).sum(-1) + mean(offset)
     # The filter leaves a thin veil on both sides of an edge; only the middle of its range is coverage.
     soft = np.clip((soft - 0.1) / 0.8, 0, 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, side)
-    band = cv2.dilate(figure, kernel) != cv2.erode(figure, kernel)
-    return np.where(band, soft, hard).astype(np.float32)
+    return np.where(_near_cut(figure, radius), soft, hard).astype(np.float32)
+
+
+def _near_cut(figure: Bytes, radius: int) -> NDArray[np.bool_]:
+    """Whether a pixel of the other side is within a disc."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.dilate(figure, disc) != cv2.erode(figure, disc), np.bool_)
 
 
 def _pairs() -> Iterator[tuple[int, int]]:
