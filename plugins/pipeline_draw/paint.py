@@ -40,13 +40,13 @@ def canvas(width: int, height: int, names: tuple[str, ...], space: str) -> Image
 def mixed(share: np.ndarray[Any, Any], start: Color, end: Color, names: tuple[str, ...]) -> np.ndarray[Any, Any]:
     """`(1, H, W, C)` float32: `start` where the share `(H, W)` is 0, `end` where it is 1, linear between.
 
-    Colours are weighted by their alpha, as in CSS Images 4, section 3.4.2, so that a ramp to transparent keeps its hue.
+    Colours are weighted by their alpha (CSS Images Module Level 3, "Coloring the Gradient Line"), so that a ramp to
+    transparent keeps its hue.
     """
-    first, last = channel_values(start, names).astype(np.float64), channel_values(end, names).astype(np.float64)
-    part: np.ndarray[Any, np.dtype[np.float64]] = share[None, ..., None]
+    first, last = channel_values(start, names), channel_values(end, names)
+    part = share.astype(np.float32)[None, ..., None]
     if "A" not in names:
-        return (first * (1 - part) + last * part).astype(np.float32)
+        return first * (1 - part) + last * part
     alpha = first[-1] * (1 - part) + last[-1] * part
     weight = np.divide(last[-1] * part, alpha, out=np.array(np.broadcast_to(part, alpha.shape)), where=alpha != 0)
-    values = np.concatenate([first[:-1] * (1 - weight) + last[:-1] * weight, alpha], axis=-1)
-    return values.astype(np.float32)
+    return np.concatenate([first[:-1] * (1 - weight) + last[:-1] * weight, alpha], axis=-1)

@@ -56,9 +56,9 @@ def resize(
     `area` (mean of the covered pixels: no ringing), `nearest` (picks pixels, blends nothing, keeps the dtype: for ids,
     depth, normals and other images of colour `data`). All but `nearest` give float32.
 
-    Colours are weighted by alpha, so that transparent pixels bleed no colour, and the alpha state is handed back as it
-    was. An image that tiles is sampled across its seams and still tiles. Values may over- and undershoot at hard edges;
-    nothing is clipped. An image that has the size already is handed back as it is.
+    Colours are weighted by alpha, so that transparent pixels bleed no colour (under alpha 0 they become black), and the
+    alpha state is handed back as it was. An image that tiles is sampled across its seams and still tiles. Values may
+    over- and undershoot at hard edges; nothing is clipped. An image that has the size already is handed back as it is.
 
     Convention: pixel centres are at half pixels, so the corners of the picture stay where they are; sizes that follow
     from others are rounded to the nearest pixel, halves up; beyond the edge there are no pixels to be weighted.
