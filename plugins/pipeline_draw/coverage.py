@@ -59,7 +59,7 @@ def _disc_area(x: Array, y: Array) -> Array:
     """The area of the unit disc to the left of x and above y: the integral of its columns' heights, in closed form."""
     x, y = x.clip(-1, 1), y.clip(-1, 1)
     reach = np.sqrt(1 - y * y)  # columns from -reach to reach cross the line y; those beyond lie all above or below it
-    # The integral of the half height rises with x, so it can be clipped in place of x, and stays one row and one column.
+    # The integral of the half height rises with x, so it can be clipped in place of x and stays one row and one column.
     at_x, at_reach = _half_disc(x), _half_disc(reach)
     area: Array = y * (x.clip(-reach, reach) + reach) + at_x.clip(-at_reach, at_reach) + at_reach
     beyond = np.minimum(at_x, -at_reach) - _half_disc(np.float64(-1)) + np.maximum(at_x, at_reach) - at_reach
