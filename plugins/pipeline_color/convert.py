@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pipeline_color.power import power
 from pipeline_color.straight import REC709_LUMA, column, on_colors
 from pipeline_core import Image, OperationError, operation
 
@@ -94,11 +95,11 @@ def _mirrored(values: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _srgb_decode(x: Tensor) -> Tensor:
-    return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    return torch.where(x <= 0.04045, x / 12.92, power((x + 0.055) / 1.055, 2.4))
 
 
 def _srgb_encode(x: Tensor) -> Tensor:
-    return torch.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055)
+    return torch.where(x <= 0.0031308, x * 12.92, 1.055 * power(x, 1 / 2.4) - 0.055)
 
 
 def _same(x: Tensor) -> Tensor:
@@ -109,6 +110,6 @@ def _same(x: Tensor) -> Tensor:
 _CURVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "lin_rec709_scene": (_same, _same),
     "srgb_rec709_scene": (_srgb_decode, _srgb_encode),
-    "g22_rec709_scene": (lambda x: x**2.2, lambda x: x ** (1 / 2.2)),
-    "g18_rec709_scene": (lambda x: x**1.8, lambda x: x ** (1 / 1.8)),
+    "g22_rec709_scene": (lambda x: power(x, 2.2), lambda x: power(x, 1 / 2.2)),
+    "g18_rec709_scene": (lambda x: power(x, 1.8), lambda x: power(x, 1 / 1.8)),
 }

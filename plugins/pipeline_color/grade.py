@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from pipeline_color.power import power
 from pipeline_color.straight import REC709_LUMA, column, on_colors, per_channel
 from pipeline_core import Image, OperationError, operation
 
@@ -152,7 +153,7 @@ def _power(color: Tensor, gammas: list[float]) -> Tensor:
         raise OperationError(f"gamma must be above 0, got {min(gammas):g}")
     if all(one == 1 for one in gammas):
         return color
-    curved = color.clamp(min=0) ** column([1 / one for one in gammas], color)
+    curved = power(color.clamp(min=0), [1 / one for one in gammas])
     return torch.where(color > 0, curved, color)
 
 

@@ -88,6 +88,19 @@ def test_a_batch_of_two_is_two_of_one(seed: int, operator: Operator) -> None:
         assert np.array_equal(together.array[i : i + 1], one.array)
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_strips_are_the_whole_to_the_bit(operator: Operator) -> None:
+    base, top, matte = (make(i, width=37, height=31) for i, make in enumerate((picture, picture, mask)))
+    base = base.unassociate()
+    whole = merge(base, top, matte, operation=operator).array
+
+    def strip(start: int) -> np.ndarray[Any, Any]:
+        parts = [value.with_buffer(value.buffer[:, start : start + 7]) for value in (base, top, matte)]
+        return merge(*parts, operation=operator).array
+
+    assert np.array_equal(np.concatenate([strip(start) for start in range(0, 31, 7)], axis=1), whole)
+
+
 def test_opaque_top_hides_base() -> None:
     top = picture(1, "RGB")
     assert np.array_equal(merge(picture(2, "RGB"), top).array, top.array)
