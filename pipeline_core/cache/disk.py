@@ -101,10 +101,12 @@ class Disk:
 
     def refuse(self, key: str, node: str, reason: str, output: Output | None = None) -> None:
         """One warning; the entry is forgotten, and the next store writes it anew."""
-        self._warn(f"{describe(key, node)}: {reason}; computing it again")
-        if output is not None:
-            with self._lock:
+        with self._lock:
+            is_known = output is not None and output.blob in self._doubted
+            if output is not None:
                 self._doubted.add(output.blob)
+        if not is_known:  # a blob that several records share is one entry's damage
+            self._warn(f"{describe(key, node)}: {reason}; computing it again")
         self.index.drop(key, output.blob if output else None)
 
     # -- loading -----------------------------------------------------------------------------------------------------
