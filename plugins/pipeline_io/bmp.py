@@ -7,6 +7,7 @@ OS/2's headers of 16 and 64. Alpha counts where the header has a mask for it; a 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,37 +180,42 @@ def _field(words: Array, mask: int, dtype: str) -> Array:
 
 def _run_lengths(content: bytes, header: _Header) -> Array:
     """Palette indices `(H, W)` of a run-length coded picture, which has to say every pixel."""
-    width, height, half = header.width, header.height, header.coding == _RLE4
-    if width * height > 128 * len(content):
+    shape = (header.height, header.width)
+    if shape[0] * shape[1] > 128 * len(content):
         raise OperationError("the bmp file is cut off")
-    out = np.zeros((height, width), np.uint8)
-    said = np.zeros((height, width), bool)
-    at, x, y = header.start, 0, 0
-    while y < height and at + 2 <= len(content):
+    indices, said = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    for y, x, values in _runs(content, header.start, half=header.coding == _RLE4):
+        if y >= header.height:
+            break
+        fitting = values[: max(header.width - x, 0)]
+        indices[y, x : x + len(fitting)] = fitting
+        said[y, x : x + len(fitting)] = True
+    if not said.all():
+        left = said.size - int(np.count_nonzero(said))
+        raise OperationError(f"the bmp file is cut off, or leaves pixels out ({left:,} of them)")
+    return indices
+
+
+def _runs(content: bytes, at: int, half: bool) -> Iterator[tuple[int, int, Array]]:
+    """Row, column and indices of each run; `half` tells that two indices share a byte."""
+    x = y = 0
+    while at + 2 <= len(content):
         count, value = content[at], content[at + 1]
         at += 2
-        if count == 0 and value == 0:
-            x, y = 0, y + 1
-            continue
-        if count == 0 and value == 1:
-            break
-        if count == 0 and value == 2:
-            if at + 2 > len(content):
-                break
-            x, y, at = x + content[at], y + content[at + 1], at + 2
-            continue
         if count:
-            run = np.array((value >> 4, value & 15) if half else (value, value), np.uint8)
-            values = np.resize(run, count)
+            yield y, x, np.resize(np.array((value >> 4, value & 15) if half else (value,), np.uint8), count)
+            x += count
+        elif value == 0:
+            x, y = 0, y + 1
+        elif value == 1:
+            return
+        elif value == 2:
+            moved = content[at : at + 2]
+            if len(moved) < 2:
+                return
+            x, y, at = x + moved[0], y + moved[1], at + 2
         else:
             size = (value + 1) // 2 if half else value
             packed = np.frombuffer(content[at : at + size], np.uint8)
-            values = np.stack((packed >> 4, packed & 15), axis=1).reshape(-1)[:value] if half else packed
-            at += size + size % 2
-        values = values[: width - x]
-        out[y, x : x + len(values)] = values
-        said[y, x : x + len(values)] = True
-        x += len(values)
-    if not said.all():
-        raise OperationError(f"the bmp file is cut off, or leaves pixels out ({said.size - int(said.sum()):,} of them)")
-    return out
+            yield y, x, np.stack((packed >> 4, packed & 15), axis=1).reshape(-1)[:value] if half else packed
+            x, at = x + value, at + size + size % 2

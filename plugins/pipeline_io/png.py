@@ -58,13 +58,13 @@ def probe(content: bytes) -> Facts:
     packed = 0
     for name, body in _chunks(content):
         if name == b"IHDR":
-            header = body
+            header = bytes(body)
         elif name == b"IDAT":
             packed += len(body)
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
-            texts.update(_text(name, body))
+            texts.update(_text(name, bytes(body)))
         else:
-            chunks.setdefault(name, body)
+            chunks.setdefault(name, bytes(body))
     if len(header) != 13:
         raise OperationError("damaged png file: no header")
     width, height, depth, kind, *_ = struct.unpack(">IIBBBBB", header)
@@ -100,17 +100,22 @@ def encode(pixels: Array, *, color: str, meta: Mapping[str, str], compression: i
     return b"".join([*parts, _chunk(b"IEND", b"")])
 
 
-def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and body of each chunk; those that may be ignored (a small first letter) are, where they are damaged."""
+    view = memoryview(content)
     at = len(_SIGNATURE)
     while at + 12 <= len(content):
         length, name = struct.unpack_from(">I4s", content, at)
-        body = content[at + 8 : at + 8 + length]
         if name == b"IEND":
             return
-        if len(body) < length:
+        if at + 12 + length > len(content):
             break
-        yield name, body
+        body = view[at + 8 : at + 8 + length]
         at += 12 + length
+        if zlib.crc32(body, zlib.crc32(name)) == struct.unpack_from(">I", content, at - 4)[0]:
+            yield name, body
+        elif not name[0] & 0x20 or name == b"tRNS":
+            raise OperationError(f"damaged png file: a chunk {ascii(bytes(name))[2:-1]} of wrong checksum")
     raise OperationError("the png file is cut off")
 
 
