@@ -19,18 +19,21 @@ def with_alpha_last(image: Image, names: Sequence[str]) -> Tensor:
     found = _pick(pixels, [image.index(name) for name in (*names, "A")])
     if image.alpha == "associated":
         return found
-    return torch.cat([found[:, :-1] * found[:, -1:], found[:, -1:]], dim=1)
+    associated = found * found[:, -1:]
+    associated[:, -1:] = found[:, -1:]
+    return associated
 
 
 def rebuild(image: Image, names: Sequence[str], merged: Tensor, alpha: Alpha) -> Image:
     """`image` with what `with_alpha_last` took out of it replaced by `merged`, its alpha in the state asked for."""
-    color, coverage = merged[:, :-1], merged[:, -1:]
+    coverage = merged[:, -1:]
     if alpha == "straight":
-        color = color / torch.where(coverage == 0, torch.ones_like(coverage), coverage)
-    if alpha == "associated" and image.channels == (*names, "A"):
+        merged = merged / torch.where(coverage == 0, 1.0, coverage)
+        merged[:, -1:] = coverage
+    if alpha != "none" and image.channels == (*names, "A"):
         return image.with_pixels(merged, alpha=alpha)
     order = image.channels if alpha == "none" else with_alpha_channel(image.channels)
-    planes = {name: color[:, i : i + 1] for i, name in enumerate(names)} | {"A": coverage}
+    planes = {name: merged[:, i : i + 1] for i, name in enumerate(names)} | {"A": coverage}
     batch = len(merged)
     parts = [planes[name] if name in planes else image.channel(name).expand(batch, -1, -1, -1) for name in order]
     return image.with_pixels(torch.cat(parts, dim=1), channels=order, alpha=alpha)

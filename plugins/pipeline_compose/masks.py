@@ -8,7 +8,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline_core import Image, Mask, OperationError, operation
 
@@ -87,13 +86,21 @@ def _blur(extended: Tensor, dim: int, weights: list[float]) -> Tensor:
 
 
 def _largest_nearby(mask: Mask, pixels: Tensor, radius: int) -> Tensor:
-    """The largest value in a disc: row by row of the disc, the largest in its chord."""
+    """The largest value in a disc: of the chord in each of its rows, each the larger of two overlapping runs."""
     extended = _extend(_extend(pixels, 2, radius, mask.wrap[1]), 3, radius, mask.wrap[0])
-    best = None
-    for row in range(-radius, radius + 1):
+    # runs[n]: at each place the largest of the n values that begin there; n doubles.
+    runs, length = {1: extended}, 1
+    while 2 * length <= 2 * radius + 1:
+        shorter = runs[length]
+        runs[2 * length] = torch.maximum(shorter[..., :-length], shorter[..., length:])
+        length *= 2
+    best = pixels
+    for row in range(radius + 1):
         half = math.isqrt(radius * radius - row * row)
-        strip = extended.narrow(2, radius + row, mask.height).narrow(3, radius - half, mask.width + 2 * half)
-        found = functional.max_pool2d(strip, (1, 2 * half + 1), stride=1)
-        best = found if best is None else torch.maximum(best, found)
-    assert best is not None  # a disc has at least one row
+        chord = 2 * half + 1
+        length = 1 << (chord.bit_length() - 1)
+        begin, end = radius - half, radius + half + 1 - length
+        largest = torch.maximum(*(runs[length].narrow(3, start, mask.width) for start in (begin, end)))
+        for offset in (radius - row, radius + row):
+            best = torch.maximum(best, largest.narrow(2, offset, mask.height))
     return best
