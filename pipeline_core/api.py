@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from pipeline_core.plugins import Catalogue, catalogue
 from pipeline_core.spec import Spec, read_spec
 
 if TYPE_CHECKING:
+    from pipeline_core.cache import Cache
     from pipeline_core.events import Listener
     from pipeline_core.plan import Plan
     from pipeline_core.run import Result
@@ -67,6 +70,7 @@ def run(
     *,
     only: Sequence[str] = (),
     save: bool = False,
+    cache: Cache | str | Path | bool = True,
     device: str = "auto",
     jobs: int | None = None,
     keep_going: bool = False,
@@ -76,11 +80,13 @@ def run(
 ) -> dict[str, Any]:
     """Runs a pipeline and returns its outputs as values, by name. Keyword arguments are the pipeline's params.
 
-    Writes no file unless `save`. Raises SpecError or GraphError before anything runs, NodeError if a node fails.
+    Writes no output file unless `save`. `cache` is True for the usual folder, False for none, a folder, or a `Cache`
+    that is kept open between runs. With `keep_going` what could not be made is missing from the result.
+    Raises SpecError or GraphError before anything runs, NodeError if a node fails.
     """
     graph = pipeline if isinstance(pipeline, Graph) else load(pipeline, params, operations=operations)
     result = run_graph(
-        graph, only=only, save=save, device=device, jobs=jobs, keep_going=keep_going, listeners=listeners
+        graph, only=only, save=save, cache=cache, device=device, jobs=jobs, keep_going=keep_going, listeners=listeners
     )
     return result.outputs
 
@@ -90,6 +96,7 @@ def run_graph(
     *,
     only: Sequence[str] = (),
     save: bool = False,
+    cache: Cache | str | Path | bool = True,
     device: str = "auto",
     jobs: int | None = None,
     keep_going: bool = False,
@@ -98,9 +105,54 @@ def run_graph(
     """As `run`, with everything that is known about the run in the result."""
     from pipeline_core.devices import choose
     from pipeline_core.plan import make_plan
+
+    plan = make_plan(graph, only=only, device=choose(device), save=save)
+    with opened(cache, listeners) as kept:
+        return run_plan(plan, cache=kept, jobs=jobs, keep_going=keep_going, listeners=listeners)
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    cache: Cache | None = None,
+    jobs: int | None = None,
+    keep_going: bool = False,
+    metadata: bool = True,
+    listeners: Sequence[Listener] = (),
+) -> Result:
+    """Carries out a plan with everything around it: outputs written, the history of its nodes noted."""
+    from pipeline_core.explain import pipeline_id
     from pipeline_core.run import execute
     from pipeline_core.save import Writer
 
-    made = make_plan(graph, only=only, device=choose(device), save=save)
-    writer = Writer(made) if save else None
-    return execute(made, listeners=listeners, jobs=jobs, keep_going=keep_going, writer=writer)
+    writer = Writer(plan, cache=cache, metadata=metadata) if plan.save else None
+    try:
+        return execute(plan, listeners=listeners, jobs=jobs, keep_going=keep_going, cache=cache, writer=writer)
+    finally:
+        if cache is not None:
+            cache.note_history(pipeline_id(plan), {step.name: plan.parts(step) for step in plan.steps})
+
+
+@contextmanager
+def opened(cache: Cache | str | Path | bool, listeners: Sequence[Listener] = ()) -> Iterator[Cache | None]:
+    """A cache for the time of a run; one that was given open stays open."""
+    from pipeline_core.events import Warned
+
+    if cache is False:
+        yield None
+        return
+    from pipeline_core.cache import Cache, default_folder
+
+    if isinstance(cache, Cache):
+        yield cache
+        return
+
+    def warn(message: str) -> None:
+        for listener in listeners:
+            listener(Warned(message))
+        if not listeners:
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+    folder = default_folder() if cache is True else Path(cache)
+    with Cache.open(folder, memory=0, warn=warn) as kept:  # memory is for a Cache that outlives the run
+        yield kept

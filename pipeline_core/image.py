@@ -101,7 +101,8 @@ class Raster:
         buffer = self.buffer
         if isinstance(buffer, np.ndarray):
             # Converting in numpy: torch has no arithmetic for uint16.
-            buffer = torch.from_numpy(_to_float(buffer))
+            floats = _to_float(buffer)
+            buffer = torch.from_numpy(floats if floats.flags.writeable else floats.copy())  # torch has no read-only
         elif buffer.dtype != torch.float32:
             scale = FULL_SCALE.get(self.dtype)
             buffer = buffer.to(torch.float32)

@@ -128,12 +128,12 @@ def read_state(path: Path) -> FileState:
     """
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.is_file())
-        names = [[p.relative_to(path).as_posix(), _digest_file(p)] for p in inside]
+        names = [[p.relative_to(path).as_posix(), digest_file(p)] for p in inside]
         return FileState("folder:" + digest(canonical(names)), tuple(n for p in inside for n in _stamp(os.stat(p))))
     if not path.is_file() and path.exists():
         raise OSError(f"'{path}' is neither a file nor a folder")
     before = _stamp(os.stat(path))
-    return FileState(_digest_file(path), before)
+    return FileState(digest_file(path), before)
 
 
 def unchanged(path: Path, state: FileState) -> bool:
@@ -149,7 +149,8 @@ def _stamp(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _digest_file(path: Path) -> str:
+def digest_file(path: Path) -> str:
+    """blake3 of a file's content. OSError where it can't be read."""
     with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > 64 * CHUNK:
             hasher = blake3(max_threads=blake3.AUTO)

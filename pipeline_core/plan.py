@@ -55,13 +55,18 @@ class Plan:
     device: str
     index: dict[str, int] = field(default_factory=dict)
     save: bool = True
+    values: bool = True
+
+    @property
+    def kept(self) -> set[int]:
+        """The steps whose values the caller gets: outputs that are not saved, and with `values` the saved ones too."""
+        return {self.index[t.link.node] for t in self.targets if self.values or not (self.save and t.encoder)}
 
     @property
     def wanted(self) -> list[int]:
-        """The steps whose values are asked for."""
-        return [
-            self.index[target.encoder if self.save and target.encoder else target.link.node] for target in self.targets
-        ]
+        """The steps that are asked for: those whose values are kept, and the encoders of what is saved."""
+        encoders = [self.index[t.encoder] for t in self.targets if self.save and t.encoder]
+        return [*encoders, *sorted(self.kept)]
 
     def parts(self, step: Step) -> dict[str, Any]:
         """What a step's key is made of, for people: provenance, and the reason of the next miss."""
@@ -104,11 +109,12 @@ def make_plan(
     only: Sequence[str] = (),
     device: str = "cpu",
     save: bool = True,
+    values: bool = True,
     with_facts: bool = True,
 ) -> Plan:
     """The plan for all outputs, or for those named in `only`.
 
-    `with_facts` runs static inference too (which imports the plugins used, and torch). GraphError with every problem:
+    With `save` the steps that encode outputs are part of it. `with_facts` runs static inference too (which imports the plugins used, and torch). GraphError with every problem:
     an unknown output, a file that can't be read, sizes and states that do not fit.
     """
     targets = _chosen(graph, only)
@@ -145,8 +151,9 @@ def make_plan(
         whole = key(made, [(name, [(steps[s].key, output) for s, output in links]) for name, links in sources])
         place = "cpu" if node.operation.device == "cpu" else device
         steps.append(Step(i, node, sources, whole, made, own_files, place, (), facts.get(name, ())))
-    _set_lifetimes(steps, {index[target.link.node] for target in targets if not (save and target.encoder)})
-    return Plan(graph, steps, targets, device, index, save)
+    plan = Plan(graph, steps, targets, device, index, save, values)
+    _set_lifetimes(steps, plan.kept)
+    return plan
 
 
 def _same_line(problem: Problem, places: Iterable[Any]) -> bool:

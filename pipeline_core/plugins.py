@@ -8,7 +8,6 @@ the plugin of one operation.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -21,41 +20,12 @@ from typing import Any
 import pluggy
 from blake3 import blake3
 
-from pipeline_core import __version__, hookspecs
+from pipeline_core import hookspecs
 from pipeline_core.errors import PluginError, did_you_mean, listing
+from pipeline_core.installed import Plugin, discover
 from pipeline_core.operation import Operation, read
-from pipeline_core.sources import digest_of_sources
 
-GROUP = "pipeline_core"
-CATALOGUE_FORMAT = 1
 IMPORT_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """An installed plugin: where it comes from and which version it is. `source` is set for editable installs."""
-
-    name: str
-    entry_point: str
-    distribution: str = ""
-    version: str = "0"
-    source: str = ""
-    operations: tuple[str, ...] = ()
-    problem: str = ""
-
-    @property
-    def identity(self) -> str:
-        """Changes whenever what the plugin offers may have changed."""
-        parts = [
-            str(CATALOGUE_FORMAT),
-            __version__,
-            sys.version,
-            self.name,
-            self.distribution,
-            self.version,
-            self.source,
-        ]
-        return blake3("\0".join(parts).encode()).hexdigest(24)
 
 
 @dataclass
@@ -118,7 +88,11 @@ class Catalogue:
         broken = self.broken
         if len(broken) == 1:
             return f" (plugin '{broken[0].name}' did not load: {broken[0].problem})"
-        return f" (these plugins did not load: {listing(p.name for p in broken)}; see 'pipeline plugins')" if broken else ""
+        return (
+            f" (these plugins did not load: {listing(p.name for p in broken)}; see 'pipeline plugins')"
+            if broken
+            else ""
+        )
 
     def _near_alias(self, name: str) -> str:
         found = [operation.name for operation in self if name.lower() in (a.lower() for a in operation.aliases)]
@@ -156,24 +130,6 @@ def _source_of(function: Callable[..., Any]) -> str:
     if code is None or not Path(code.co_filename).is_file():
         return ""
     return blake3(Path(code.co_filename).read_bytes()).hexdigest()
-
-
-def discover() -> list[Plugin]:
-    """Every installed plugin, not yet imported, sorted by name."""
-    found: dict[str, Plugin] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        module = entry.value.partition(":")[0]
-        distribution = entry.dist
-        source = digest_of_sources(module) if distribution is None or _is_editable(distribution) else ""
-        name = distribution.name if distribution else ""
-        version = distribution.version if distribution else "0"
-        found[module] = Plugin(module, entry.name, name, version, source)
-    return sorted(found.values(), key=lambda plugin: plugin.name)
-
-
-def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
-    text = distribution.read_text("direct_url.json")
-    return bool(text and json.loads(text).get("dir_info", {}).get("editable", False))
 
 
 def catalogue(folder: Path | None = None) -> Catalogue:

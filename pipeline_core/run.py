@@ -11,6 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ from pipeline_core.keys import content_key, unchanged
 from pipeline_core.operation import Operation
 from pipeline_core.plan import Plan, Step
 from pipeline_core.save import Writer
+from pipeline_core.spec import CachePolicy
 from pipeline_core.values import fingerprint, move, nbytes
 
 if TYPE_CHECKING:
@@ -57,6 +60,15 @@ class Result:
     cached: int = 0
     saved_seconds: float = 0.0
     peak_bytes: int = 0
+    kept: tuple[str, ...] = ()
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; `kept` are the nodes that the next run will find in the cache."""
+
+    def __init__(self, kept: tuple[str, ...]) -> None:
+        super().__init__("interrupted")
+        self.kept = kept
 
 
 def execute(
@@ -112,12 +124,21 @@ class _Run:
         self.operations: dict[int, Operation] = {}
         self.result = Result()
         self.alive = 0
-        self.wanted = frozenset(plan.wanted)
+        self.kept = plan.kept
+        self.current = bytearray(count)
+        self.read_nothing = bytearray(b"\1") * count
+        self.futures: dict[int, Future[tuple[str, ...] | None]] = {}
+        self.taken: set[int] = set()
         self.crash: BaseException | None = None
 
     # --- from outside ---
 
     def execute(self) -> Result:
+        keys = [step.key for step in self.steps]
+        with self.cache.claim(keys) if self.cache is not None else nullcontext():
+            return self.carry_out()
+
+    def carry_out(self) -> Result:
         started = time.perf_counter()
         self.find_records()
         for index in self.plan.wanted:
@@ -133,15 +154,31 @@ class _Run:
         except KeyboardInterrupt:
             self.cancel(workers)
             self.finish(started)
-            raise
+            raise Interrupted(self.kept_nodes()) from None
         if self.crash is not None:
             raise self.crash
         if not self.result.failures or self.keep_going:
             self.collect()
         self.finish(started)
-        if self.result.failures and not self.keep_going:
-            raise self.result.failures[0]
+        if self.result.failures:
+            self.result.kept = self.kept_nodes()
+            if not self.keep_going:
+                raise self.first_failure()
         return self.result
+
+    def first_failure(self) -> PipelineError:
+        failure = self.result.failures[0]
+        if isinstance(failure, NodeError):
+            failure.kept = self.result.kept
+        return failure
+
+    def kept_nodes(self) -> tuple[str, ...]:
+        """Nodes that the next run will find in the cache."""
+        if self.cache is None:
+            return ()
+        self.cache.flush()
+        found = self.cache.find_many([step.key for step in self.steps])
+        return tuple(step.name for step in self.steps if step.key in found)
 
     def cancel(self, workers: Sequence[threading.Thread]) -> None:
         with self.condition:
@@ -153,6 +190,7 @@ class _Run:
 
     def finish(self, started: float) -> None:
         result = self.result
+        self.count_hits()
         result.seconds = time.perf_counter() - started
         ok = not result.failures and not self.cancelled
         self.tell(
@@ -170,7 +208,7 @@ class _Run:
     def collect(self) -> None:
         for target in self.plan.targets:
             index = self.plan.index[target.link.node]
-            if self.plan.save and target.encoder:
+            if index not in self.kept:
                 continue
             values = self.values[index] or self.loaded(index)
             if values is not None:
@@ -194,7 +232,8 @@ class _Run:
             self.state[index] = WAITING
             self.open += 1
             missing = 0
-            if self.records[index] is None:
+            if self.records[index] is None and not self.current[index]:
+                self.read_nothing[index] = False
                 for source in self.sources[index]:
                     self.uses[source] += 1
                     if self.state[source] != DONE or not self.has(source):
@@ -206,7 +245,7 @@ class _Run:
                 heapq.heappush(self.ready, index)
 
     def has(self, index: int) -> bool:
-        return self.values[index] is not None or self.records[index] is not None
+        return self.values[index] is not None or self.records[index] is not None or bool(self.current[index])
 
     def settle(self, index: int, state: int) -> None:
         """A step is done or lost: its readers come nearer, what only it read is dropped."""
@@ -229,7 +268,7 @@ class _Run:
                 lost += [(after, reader) for after in self.readers[reader]]
                 self.readers[reader] = []
                 self.release(reader)
-        if self.values[index] is not None and not self.uses[index] and index not in self.wanted:
+        if self.values[index] is not None and not self.uses[index] and index not in self.kept:
             self.drop(index)
         if not self.open:
             self.stopping = True
@@ -238,11 +277,11 @@ class _Run:
 
     def release(self, index: int) -> None:
         """What a settled step read; a step that was taken from the cache read nothing."""
-        if self.records[index] is not None and self.values[index] is None:
+        if self.read_nothing[index]:
             return
         for source in self.sources[index]:
             self.uses[source] = max(0, self.uses[source] - 1)
-            if not self.uses[source] and source not in self.wanted:
+            if not self.uses[source] and source not in self.kept:
                 self.drop(source)
 
     def hold(self, index: int, values: tuple[Any, ...], size: int) -> None:
@@ -338,7 +377,7 @@ class _Run:
             self.hold(index, values, size)
             self.result.computed += 1
             self.result.node_seconds[step.name] = seconds
-        self.keep(index, values, seconds)
+        self.keep(index, values, seconds, size)
         self.tell(
             Finished(
                 step.name,
@@ -431,24 +470,28 @@ class _Run:
     # --- the cache ---
 
     def find_records(self) -> None:
-        """Asks once for the whole plan. Encoded files are not kept: the file on disk is its own record."""
+        """Asks once for the whole plan. An encoded file is its own record: it is current if it is what was written."""
         if self.cache is None:
             return
-        keys = [step.key for step in self.steps if self.may_keep(step)]
-        found = self.cache.find_many(keys)
+        found = self.cache.find_many({step.key: step.name for step in self.steps if self.may_keep(step)})
         for step in self.steps:
             if self.may_keep(step):
                 self.records[step.index] = found.get(step.key)
+            elif self.writer is not None and step.node.place[0] == "outputs":
+                self.current[step.index] = self.writer.is_current(step)
 
     def may_keep(self, step: Step) -> bool:
         return step.node.place[0] == "nodes" and self.policy(step) != "never"
 
-    def policy(self, step: Step) -> str:
+    def policy(self, step: Step) -> CachePolicy:
         return step.node.cache or step.node.operation.cache
 
     def known(self, index: int) -> bool:
         """Whether the result is recorded, by key or by the content of the inputs; its pixels are read when needed."""
         step = self.steps[index]
+        if self.current[index]:
+            self.tell(Finished(step.name, step.node.operation.name, 0.0, 0, (), cached=True))
+            return True
         record = self.records[index]
         if record is None and self.cache is not None and self.may_keep(step) and step.sources:
             record = self.find_by_content(index)
@@ -456,10 +499,8 @@ class _Run:
             return False
         with self.condition:
             self.records[index] = record
-            self.result.cached += 1
-            self.result.saved_seconds += record.seconds
         self.digests[index] = record.digests
-        self.tell(Finished(step.name, step.node.operation.name, 0.0, record.bytes, (), cached=True))
+        self.tell(Finished(step.name, step.node.operation.name, 0.0, record.nbytes, (), cached=True))
         return True
 
     def find_by_content(self, index: int) -> Record | None:
@@ -468,10 +509,10 @@ class _Run:
         if not self.cache.may_cut_off(step.operation_key):
             return None
         made = self.content_key(index)
-        record = self.cache.find_content(made) if made else None
-        if record is not None:
-            self.cache.remember(step.key, record)
-        return record
+        record = self.cache.find_content(made, step.name) if made else None
+        if record is None:
+            return None
+        return self.cache.remember(step.key, record, content_key=made, parts=self.plan.parts(step))
 
     def content_key(self, index: int) -> str | None:
         inputs = []
@@ -483,12 +524,15 @@ class _Run:
         return content_key(self.steps[index].operation_key, inputs)
 
     def digest_of(self, source: int, output: int) -> str | None:
-        if self.digests[source] is None:
-            values = self.values[source]
-            if values is None or self.cache is None:
-                return None
-            self.digests[source] = self.cache.digests(values)
+        """Content digest of an output: recorded, on its way in the cache's writer, or computed now."""
         digests = self.digests[source]
+        if not digests:
+            future, values = self.futures.get(source), self.values[source]
+            if future is not None and (future.done() or values is None):
+                digests = future.result()
+            elif values is not None and self.cache is not None:
+                digests = self.cache.digests(values)
+            self.digests[source] = digests
         return digests[output] if digests else None
 
     def loaded(self, index: int) -> tuple[Any, ...] | None:
@@ -502,28 +546,56 @@ class _Run:
                 self.records[index] = None
                 self.digests[index] = None
                 return None
-            if self.values[index] is None and (self.uses[index] or index in self.wanted):
+            self.taken.add(index)
+            if self.values[index] is None and (self.uses[index] or index in self.kept):
                 self.hold(index, values, sum(nbytes(value) for value in values))
                 if self.guard:
                     self.marks[index] = self.mark(values)
         return values
 
-    def keep(self, index: int, values: tuple[Any, ...], seconds: float) -> None:
+    def keep(self, index: int, values: tuple[Any, ...], seconds: float, size: int) -> None:
         """Hands a computed result to the cache, which decides and writes behind the computation."""
         step = self.steps[index]
         self.cost[index] = seconds + sum(self.cost[s] for s in self.sources[index] if self.records[s] is None)
-        if self.cache is not None and self.may_keep(step):
-            self.cache.store(
-                key=step.key,
-                operation_key=step.operation_key,
-                content_key=lambda: self.content_key(index),
-                values=values,
-                seconds=seconds,
-                recompute_seconds=self.cost[index],
-                parts=self.plan.parts(step),
-                policy=self.policy(step),
-                node=step.name,
-            )
+        cache = self.cache
+        if cache is None or not self.may_keep(step):
+            return
+        policy = self.policy(step)
+        digests = None
+        if policy == "always" or cache.is_worth_storing(self.cost[index], size):
+            # In this order, since the writer works in turn: the digests of the inputs, then this result.
+            for source in self.sources[index]:
+                held = self.values[source]
+                if not self.digests[source] and source not in self.futures and held is not None:
+                    self.futures[source] = cache.digests_later(held)
+            digests = self.futures[index] = cache.digests_later(values)
+        stored = cache.store(
+            key=step.key,
+            operation_key=step.operation_key,
+            content_key=lambda: self.content_key(index),
+            values=values,
+            seconds=seconds,
+            recompute_seconds=self.cost[index],
+            parts=self.plan.parts(step),
+            policy=policy,
+            digests=digests,
+            node=step.name,
+        )
+        if stored:
+            self.cost[index] = 0.0  # what reads this result need not count it: it is there
+
+    def count_hits(self) -> None:
+        """Steps that had a result in the cache and were not computed, whether or not anybody had to ask for it."""
+        result = self.result
+        for step in self.steps:
+            record = self.records[step.index]
+            if step.name in result.node_seconds or (record is None and not self.current[step.index]):
+                continue
+            result.cached += 1
+            if record is not None:
+                result.saved_seconds += record.seconds
+                if step.index not in self.taken and self.cache is not None:
+                    self.cache.count_hit(record)
 
     # --- outputs ---
 
@@ -531,12 +603,13 @@ class _Run:
         step = self.steps[index]
         if self.writer is None or step.node.place[0] != "outputs":
             return
+        if self.current[index]:
+            self.result.saved[step.node.place[1]] = self.writer.path(step)
+            return
         values = self.values[index]
         assert values is not None
-        name = step.node.place[1]
-        path = next(target.path for target in self.plan.targets if target.name == name)
-        assert path is not None
-        size = self.writer.write(step, path, values[0])
+        name, path = step.node.place[1], self.writer.path(step)
+        size = self.writer.write(step, values[0])
         with self.condition:
             self.result.saved[name] = path
         self.tell(Saved(name, str(path), size))

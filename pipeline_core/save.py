@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline_core import __version__
 from pipeline_core.errors import OutputError
 from pipeline_core.folders import write_atomically
 from pipeline_core.image import File
+from pipeline_core.keys import digest, digest_file
 from pipeline_core.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from pipeline_core.cache import Cache
 
 PROVENANCE = "pipeline"
 """The name under which a picture's metadata carries where it comes from."""
 
 
 class Writer:
-    """Writes the outputs of one plan."""
+    """Writes the outputs of one plan.
 
-    def __init__(self, plan: Plan, *, provenance: str = "", sync: bool = False) -> None:
-        self.plan, self.provenance, self.sync = plan, provenance, sync
-        self.written: dict[str, str] = {}
+    With a cache it notes what it wrote, so that an output that still is what was written is not made again. With
+    `metadata` a picture carries its provenance: what it is made of, never a path, a user or a machine.
+    """
+
+    def __init__(self, plan: Plan, *, cache: Cache | None = None, metadata: bool = True, sync: bool = False) -> None:
+        self.plan, self.cache, self.metadata, self.sync = plan, cache, metadata, sync
+        self.paths = {target.encoder: target.path for target in plan.targets if target.encoder and target.path}
+
+    def path(self, step: Step) -> Path:
+        """Where a step's file goes."""
+        return self.paths[step.name]
+
+    def note_key(self, step: Step) -> str:
+        return f"written {step.key} {'with' if self.metadata else 'without'} metadata"
+
+    def is_current(self, step: Step) -> bool:
+        """Whether the file is there and is what a run would write."""
+        note = self.cache.stamp(self.note_key(step)) if self.cache is not None else None
+        if note is None:
+            return False
+        try:
+            return digest_file(self.path(step)) == note.get("digest")
+        except OSError:
+            return False
 
     def sign(self, step: Step, inputs: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """The inputs of an encoding step with the provenance in their metadata, in place of any older one."""
-        return {name: [self._signed(value) for value in values] for name, values in inputs.items()}
+        text = json.dumps(provenance(self.plan, step), sort_keys=True) if self.metadata else ""
+        return {name: [_signed(value, text) for value in values] for name, values in inputs.items()}
 
-    def _signed(self, value: Any) -> Any:
-        meta = getattr(value, "meta", None)
-        if not isinstance(meta, Mapping) or (not self.provenance and PROVENANCE not in meta):
-            return value
-        signed = {key: text for key, text in meta.items() if key != PROVENANCE}
-        if self.provenance:
-            signed[PROVENANCE] = self.provenance
-        return dataclasses.replace(value, meta=signed)
-
-    def write(self, step: Step, path: Path, file: File) -> int:
+    def write(self, step: Step, file: File) -> int:
         """Writes one file, its folders created; returns its bytes. OutputError names output, path and reason."""
+        path = self.path(step)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
@@ -51,7 +71,48 @@ class Writer:
             raise OutputError(
                 f"{place}output '{step.node.place[1]}': can't write {path} ({len(file.content):,} bytes): {reason}"
             ) from error
+        if self.cache is not None:
+            self.cache.put_stamp(self.note_key(step), {"digest": digest(file.content)})
         return len(file.content)
+
+
+def provenance(plan: Plan, step: Step) -> dict[str, Any]:
+    """Where an encoded output comes from: the digest of all that made it, the nodes with their params, the version.
+
+    A path appears as its file's name and content digest; no folder, user or environment goes in.
+    """
+    source = plan.steps[next(iter(step.sources))[1][0][0]]
+    wanted, stack = {source.index}, [source.index]
+    while stack:
+        found = {i for _, links in plan.steps[stack.pop()].sources for i, _ in links} - wanted
+        wanted |= found
+        stack += found
+    nodes = {}
+    for index in sorted(wanted):
+        made = plan.parts(plan.steps[index])
+        params = {**made["params"], **{name.partition(": ")[0]: name.partition(": ")[2] for name in made["files"]}}
+        nodes[plan.steps[index].name] = {
+            "operation": f"{made['plugin'].split()[0]}.{made['operation']}",
+            "params": params,
+        }
+        if made["files"]:
+            nodes[plan.steps[index].name]["files"] = made["files"]
+    named = {name: value for name, value in plan.graph.params.items() if plan.graph.spec.params[name].type != "path"}
+    params = {
+        **named,
+        **{name: Path(str(plan.graph.params[name])).name for name in plan.graph.params if name not in named},
+    }
+    return {"software": f"pipeline-core {__version__}", "digest": source.key, "params": params, "nodes": nodes}
+
+
+def _signed(value: Any, text: str) -> Any:
+    meta = getattr(value, "meta", None)
+    if not isinstance(meta, Mapping) or (not text and PROVENANCE not in meta):
+        return value
+    signed = {key: known for key, known in meta.items() if key != PROVENANCE}
+    if text:
+        signed[PROVENANCE] = text
+    return dataclasses.replace(value, meta=signed)
 
 
 def _holds(path: Path, content: bytes) -> bool:

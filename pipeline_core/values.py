@@ -137,10 +137,10 @@ def fingerprint(value: Any) -> int:
             if buffer.device.type != "cpu":
                 total = (total * 1000003 + buffer._version) % 2**64
                 continue
-            buffer = buffer.detach().numpy()
-        flat = dense(buffer)
+        array = _bytes_of(buffer) if is_tensor(buffer) else buffer
+        flat = dense(array)
         if flat is None:
-            flat = np.ascontiguousarray(buffer)
+            flat = np.ascontiguousarray(array)
         mixed = xxhash.xxh3_64_intdigest(flat)  # type: ignore[arg-type]  # takes any contiguous buffer
         total = (total * 1000003 + mixed) % 2**64
     return total

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +18,13 @@ from pipeline_core.cache.disk import ChangedError, Disk, describe
 from pipeline_core.cache.index import Durability
 from pipeline_core.cache.lease import Claims
 from pipeline_core.cache.record import DamagedError, Record
-from pipeline_core.cache.writer import Writer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pipeline_core.cache.collect import Collected, Verified
     from pipeline_core.cache.memory import Memory
+    from pipeline_core.cache.writer import Writer
 
 Policy = Literal["auto", "always", "never"]
 Digests = tuple[str, ...] | None
@@ -99,13 +100,14 @@ class Cache:
         self._tell = warn
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._writer = Writer()
+        self._made_writer: Writer | None = None
         self._memory_limit = memory
         self._memory: Memory | None = None
         self._used: dict[str, float] = {}
         self._flushed = Counters()
         self._cost_per_byte: float | None = None
         self._begun = False
+        self._limit = limit
         self._disk = Disk(folder, durability=durability, warn=self._warn) if folder is not None else None
         if self._disk is not None and limit is not None:
             self._disk.index.put_notes("fact", {"limit": limit})
@@ -277,6 +279,15 @@ class Cache:
 
         return self._writer.submit(lambda: self.digests(given), sum(map(values.nbytes, given)))
 
+    @property
+    def _writer(self) -> Writer:
+        from pipeline_core.cache.writer import Writer
+
+        with self._lock:
+            if self._made_writer is None:
+                self._made_writer = Writer()
+            return self._made_writer
+
     def _keep_in_memory(self, result: _Result) -> bool:
         """False where the values can't be stored anywhere (a network, say)."""
         from pipeline_core.cache.memory import Memory
@@ -293,6 +304,8 @@ class Cache:
 
     def _write(self, result: _Result) -> None:
         """In the writer's thread. Nothing that goes wrong here may reach the run."""
+        from concurrent.futures import Future
+
         from pipeline_core.values import UnstorableError, fingerprint
 
         assert self._disk is not None
@@ -433,7 +446,9 @@ class Cache:
         from pipeline_core.cache import collect
 
         assert self._disk is not None
-        limit = self.limit
+        if self._limit is None:
+            self._limit = self.limit
+        limit = self._limit
         if self._disk.index.totals().get("bytes", 0) > limit:
             self._note_use()
             collect.collect(self._disk, to=int(limit * collect.ROOM))
@@ -455,14 +470,16 @@ class Cache:
     def flush(self) -> None:
         """Return when everything is written."""
         if os.getpid() == self._pid:
-            self._writer.flush()
+            if self._made_writer is not None:
+                self._made_writer.flush()
             self._note_use()
 
     def close(self) -> None:
         """Finish writing, and let go of the folder."""
         if os.getpid() == self._pid:
             self.flush()
-            self._writer.close()
+            if self._made_writer is not None:
+                self._made_writer.close()
             if self._disk is not None:
                 self._disk.index.close()
 

@@ -8,7 +8,6 @@ v1/blobs/tmp/               blobs being written, each locked by its writer
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import threading
 import time
@@ -55,7 +54,6 @@ class Disk:
         self.index = Index(index_path(self.folder), durability=durability, warn=warn)
         self._warn = warn
         self._doubted: set[str] = set()
-        self._counter = 0
         self._lock = threading.Lock()
 
     def path(self, blob: str) -> Path:
@@ -204,18 +202,19 @@ class Disk:
     def _temporary(self) -> tuple[int, str]:
         """A new file, locked for as long as it is open, so that collection can tell a dead writer's file."""
         folder = self.blobs / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
         while True:
-            with self._lock:
-                self._counter += 1
-                name = folder / f"{os.getpid()}-{time.time_ns():x}-{self._counter}"
-            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+            name = os.fspath(folder / f"{os.getpid()}-{os.urandom(8).hex()}")
+            try:
+                file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+            except FileNotFoundError:
+                folder.mkdir(parents=True, exist_ok=True)
+                continue
             if flock is None:
-                return file, os.fspath(name)
+                return file, name
             try:
                 flock(file, LOCK_EX)
                 if os.fstat(file).st_nlink:  # else collection took it between the two calls
-                    return file, os.fspath(name)
+                    return file, name
             except BaseException:
                 os.close(file)
                 raise
@@ -225,12 +224,16 @@ class Disk:
         if item.temporary is None:
             return
         path = self.path(item.output.blob)
-        path.parent.mkdir(exist_ok=True)
         try:
+            os.replace(item.temporary, path)
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
             os.replace(item.temporary, path)
         except (IsADirectoryError, PermissionError):
             if not path.is_dir() or path.is_symlink():
                 raise
+            import shutil
+
             shutil.rmtree(path)  # a directory in the blob's place
             os.replace(item.temporary, path)
         with self._lock:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -21,7 +21,7 @@ class Claims:
 
     @contextmanager
     def hold(self, keys: Iterable[str]) -> Iterator[None]:
-        name = uuid.uuid4().hex
+        name = os.urandom(16).hex()
         self._index.lease(name, keys)
         with self._lock:
             self._held.add(name)

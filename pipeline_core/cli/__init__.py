@@ -14,7 +14,10 @@ COMMANDS = {
     "run": ("pipeline_core.cli.run", "Run a pipeline and save its outputs."),
     "check": ("pipeline_core.cli.check", "Say everything that is wrong with a pipeline file."),
     "plan": ("pipeline_core.cli.plan", "Show what a run would do: steps, keys, sizes, bytes."),
+    "explain": ("pipeline_core.cli.explain", "Say why a node would run or not."),
     "graph": ("pipeline_core.cli.graph", "Draw a pipeline."),
+    "info": ("pipeline_core.cli.info", "Print how a picture was made."),
+    "cache": ("pipeline_core.cli.cache", "Look at the kept results, and look after them."),
     "ops": ("pipeline_core.cli.ops", "List the operations, or show one."),
     "plugins": ("pipeline_core.cli.plugins", "List the installed plugins."),
     "schema": ("pipeline_core.cli.schema", "Print the JSON Schema of pipeline files."),
@@ -71,8 +74,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         _leave(EXIT_BAD)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        click.echo(f"interrupted{_kept(getattr(stop, 'kept', ()))}", err=True)
         _leave(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: `pipeline ops | head`
@@ -91,10 +94,16 @@ def _report(error: Exception, with_traceback: bool) -> int:
         if not isinstance(error, PipelineError):
             click.echo("This is a fault of pipeline-core itself; please report it with the lines above.", err=True)
             return EXIT_FAILED
-    click.echo(str(error), err=True)
+    click.echo(f"{error}{_kept(getattr(error, 'kept', ()))}", err=True)
     if isinstance(error, (SpecError, GraphError)) and len(error.problems) > 1:
         click.echo(f"{len(error.problems)} problems", err=True)
     return EXIT_FAILED if isinstance(error, (NodeError, OutputError)) else EXIT_BAD
+
+
+def _kept(names: tuple[str, ...]) -> str:
+    from pipeline_core.errors import listing
+
+    return f"\nkept so far, so that the next run starts there: {listing(names, 20)}" if names else ""
 
 
 def _leave(code: int) -> Any:

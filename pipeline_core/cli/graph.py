@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline_core.cli.drawing import Arrow, Box, Sheet, draw
+from pipeline_core.cli.drawing import Arrow, Box, Role, Sheet, draw
 from pipeline_core.cli.options import FILE, PARAM, TRACEBACK, load
 from pipeline_core.errors import GraphError, PipelineError
 from pipeline_core.graph import Graph, needed_by
@@ -46,7 +46,7 @@ def sheet(graph: Graph, details: dict[str, tuple[str, ...]]) -> Sheet:
     boxes, arrows = [], []
     for name in graph.spec.nodes:
         node = graph.nodes[name]
-        role = "unused" if name not in used else "step" if node.links else "source"
+        role: Role = "unused" if name not in used else "step" if node.links else "source"
         given = graph.spec.nodes[name].params
         params = tuple(f"{key}: {show(value, 24)}" for key, value in list(given.items())[:3])
         boxes.append(Box(name, node.operation.name, params + details.get(name, ()), role, node.operation.plugin))

@@ -7,8 +7,20 @@ from typing import Any
 
 import click
 
-from pipeline_core.cli.options import DEVICE, FILE, ONLY, PARAM, TRACEBACK, load, say_warnings
+from pipeline_core.cli.options import (
+    CACHE,
+    DEVICE,
+    FILE,
+    NO_CACHE,
+    ONLY,
+    PARAM,
+    TRACEBACK,
+    load,
+    open_cache,
+    say_warnings,
+)
 from pipeline_core.cli.tables import size, table
+from pipeline_core.explain import Finding, findings
 from pipeline_core.plan import Plan, Step
 
 
@@ -17,23 +29,36 @@ from pipeline_core.plan import Plan, Step
 @PARAM
 @ONLY
 @DEVICE
+@CACHE
+@NO_CACHE
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @TRACEBACK
 def command(
-    file: str, params: tuple[str, ...], only: tuple[str, ...], device: str, as_json: bool, traceback: bool
+    file: str,
+    params: tuple[str, ...],
+    only: tuple[str, ...],
+    device: str,
+    cache_dir: str | None,
+    no_cache: bool,
+    as_json: bool,
+    traceback: bool,
 ) -> None:
-    """Show what running a pipeline FILE would do: the steps in order, with keys, sizes and bytes. Nothing runs."""
+    """Show what running a pipeline FILE would do: the steps in order, with keys, sizes and bytes. Nothing runs.
+
+    Every step is a hit, a run with the reason, or not needed because what reads it is there.
+    """
     from pipeline_core.devices import choose
     from pipeline_core.plan import make_plan
 
     graph = load(file, params)
-    plan = make_plan(graph, only=only, device=choose(device))
+    plan = make_plan(graph, only=only, device=choose(device), values=False)
+    found = _findings(plan, cache_dir, no_cache)
     if as_json:
-        click.echo(json.dumps(_as_json(plan), indent=2))
+        click.echo(json.dumps(_as_json(plan, found), indent=2))
         return
     say_warnings(graph, lambda line: click.echo(line, err=True))
-    rows = [_row(step) for step in plan.steps]
-    click.echo(table(["step", "operation", "key", "gives", "bytes", "device"], rows, right={4}))
+    rows = [_row(step, finding) for step, finding in zip(plan.steps, found, strict=True)]
+    click.echo(table(["step", "operation", "key", "gives", "bytes", "device", "state"], rows, right={4}))
     for target in plan.targets:
         if target.path is not None:
             click.echo(f"{target.name} -> {target.path}")
@@ -42,7 +67,16 @@ def command(
     click.echo(f"{len(plan.steps)} steps, peak {size(plan.peak_bytes)}{note}")
 
 
-def _row(step: Step) -> list[str]:
+def _findings(plan: Plan, cache_dir: str | None, no_cache: bool) -> list[Finding]:
+    from pipeline_core.save import Writer
+
+    if no_cache:
+        return [Finding("run", "no cache") for _ in plan.steps]
+    with open_cache(cache_dir) as cache:
+        return findings(plan, cache, Writer(plan, cache=cache))
+
+
+def _row(step: Step, finding: Finding) -> list[str]:
     gives = ", ".join("?" if fact is None else str(fact) for fact in step.facts)
     if step.node.kinds == ("File",):
         gives = f"a {step.node.params.get('format', '')} file"
@@ -53,10 +87,11 @@ def _row(step: Step) -> list[str]:
         gives,
         "" if step.bytes is None else size(step.bytes),
         step.device,
+        f"{finding.state}: {finding.why}" if finding.why else finding.state,
     ]
 
 
-def _as_json(plan: Plan) -> dict[str, Any]:
+def _as_json(plan: Plan, found: list[Finding]) -> dict[str, Any]:
     return {
         "device": plan.device,
         "peak_bytes": plan.peak_bytes,
@@ -71,8 +106,10 @@ def _as_json(plan: Plan) -> dict[str, Any]:
                 "device": step.device,
                 "inputs": {name: [plan.steps[i].name for i, _ in links] for name, links in step.sources},
                 "drops": [plan.steps[i].name for i in step.last],
+                "state": finding.state,
+                "why": finding.why,
             }
-            for step in plan.steps
+            for step, finding in zip(plan.steps, found, strict=True)
         ],
         "outputs": {target.name: None if target.path is None else str(target.path) for target in plan.targets},
     }
