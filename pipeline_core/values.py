@@ -69,7 +69,7 @@ _PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 @cache
-def _field_names(kind: type) -> tuple[str, ...]:
+def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
 
 
@@ -144,6 +144,18 @@ def fingerprint(value: Any) -> int:
         mixed = xxhash.xxh3_64_intdigest(flat)  # type: ignore[arg-type]  # takes any contiguous buffer
         total = (total * 1000003 + mixed) % 2**64
     return total
+
+
+def _bytes_of(tensor: Any) -> np.ndarray[Any, Any]:
+    """A CPU tensor's memory; as bytes where numpy lacks its type (bfloat16)."""
+    import torch
+
+    tensor = tensor.detach()
+    try:
+        array: np.ndarray[Any, Any] = tensor.numpy()
+    except TypeError:
+        array = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    return array
 
 
 def compact(value: Any) -> Any:

@@ -95,7 +95,7 @@ def sniff(content: bytes) -> FormatName:
         return "webp"
     if not content:
         raise OperationError("the file is empty")
-    raise OperationError(f"is {_other(head)} file; what is read is {READ}: convert it to one of these")
+    raise OperationError(f"{_other(head)} file; what is read is {READ}: convert it to one of these")
 
 
 def _other(head: bytes) -> str:

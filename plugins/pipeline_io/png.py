@@ -114,7 +114,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
         at += 12 + length
         if zlib.crc32(body, zlib.crc32(name)) == struct.unpack_from(">I", content, at - 4)[0]:
             yield name, body
-        elif not name[0] & 0x20 or name == b"tRNS":
+        elif not name.isalpha() or name[:1].isupper() or name == b"tRNS":
             raise OperationError(f"damaged png file: a chunk {ascii(bytes(name))[2:-1]} of wrong checksum")
     raise OperationError("the png file is cut off")
 
