@@ -1,0 +1,110 @@
+"""Every file in pipelines/ runs as it is and gives the pictures it promises."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pipeline_core
+from pipeline_core.api import load, run_graph
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "pipelines"
+FILES = sorted(path.name for suffix in ("*.yaml", "*.json") for path in FOLDER.glob(suffix))
+
+SIZES = {
+    "01-load-resize-save.yaml": {"01-small.jpg": (300, 200)},
+    "02-merge-and-masks.yaml": {"02-eyes.png": (451, 300), "02-mask.png": (451, 300)},
+    "03-params-and-references.json": {"03-cat-450.png": (450, 299)},
+    "03-params-and-references.yaml": {"03-cat-450.png": (450, 299)},
+    "04-several-outputs.yaml": {
+        "04-cup.png": (600, 400), "04-matte.png": (600, 400), "04-thumb.webp": (144, 96), "04-turned.png": (695, 566),
+    },
+    "05-generated-backgrounds.yaml": {"05-card.png": (640, 400), "05-preview.png": (300, 300)},
+    "launch-poster.yaml": {
+        "launch-poster.png": (1200, 800), "launch-poster-600.jpg": (600, 400), "launch-poster-240.webp": (240, 160),
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of pipelines/ with its photographs, so that pictures are written nowhere else."""
+    if importlib.util.find_spec("skimage") is None:
+        pytest.skip("the photographs come out of scikit-image, which is not installed")
+    copy = tmp_path_factory.mktemp("pipelines")
+    for name in (*FILES, "photos.py"):
+        shutil.copyfile(FOLDER / name, copy / name)
+    runpy.run_path(str(copy / "photos.py"))["copy_photos"](copy / "photos")
+    return copy
+
+
+def test_every_pipeline_is_listed_here() -> None:
+    assert sorted(SIZES) == FILES
+
+
+def test_every_photograph_says_where_it_comes_from(folder: Path) -> None:
+    notes = (folder / "photos" / "SOURCES.txt").read_text().splitlines()
+    pictures = {path.name for path in (folder / "photos").iterdir()} - {"SOURCES.txt"}
+    assert {note.partition(":")[0] for note in notes} == pictures
+    assert all("Public domain" in note or "CC0" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_runs_and_saves_what_it_promises(folder: Path, name: str) -> None:
+    import cv2
+
+    result = run_graph(load(folder / name), save=True, device="cpu")
+    assert {path.name for path in result.saved.values()} == set(SIZES[name])
+    for path in result.saved.values():
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        height, width = picture.shape[:2]
+        assert (width, height) == SIZES[name][path.name]
+        assert picture.std() > 10, "a flat picture"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_is_good_before_it_runs(folder: Path, name: str) -> None:
+    assert pipeline_core.check(folder / name, deep=True) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_reads_no_path_but_its_photos_and_writes_to_out(folder: Path, name: str) -> None:
+    graph = load(folder / name)
+    assert all(target.path is not None and target.path.parent == folder / "out" for target in graph.targets.values())
+    read = [value for node in graph.nodes.values() for value in node.params.values() if isinstance(value, Path)]
+    assert all(path.parent == folder / "photos" for path in read)
+
+
+def test_yaml_and_json_are_the_same_pipeline(folder: Path) -> None:
+    names = [name for name in FILES if name.endswith(".json")]
+    assert names
+    for name in names:
+        twin = folder / name.replace(".json", ".yaml")
+        keys = [[step.key for step in pipeline_core.plan(path).steps] for path in (folder / name, twin)]
+        assert keys[0] == keys[1]
+        values = [pipeline_core.run(path, device="cpu") for path in (folder / name, twin)]
+        assert values[0].keys() == values[1].keys()
+        for output, value in values[0].items():
+            assert np.array_equal(value.array, values[1][output].array)
+
+
+def test_only_runs_no_more_than_the_output_needs(folder: Path) -> None:
+    steps = pipeline_core.plan(folder / "04-several-outputs.yaml", only=["matte"]).steps
+    assert [step.name for step in steps] == ["photo", "cut", "matte.png"]
+
+
+def test_the_poster_shows_the_figure_the_rocket_and_the_night(folder: Path) -> None:
+    """Where things are in the picture: an orange suit, a blue night that is darker above, a bright rocket."""
+    poster = pipeline_core.run(folder / "launch-poster.yaml", only=["medium"], device="cpu")["medium"].array[0]
+    suit = poster[270:330, 60:90].mean((0, 1))
+    sky, below = poster[5:40, 400:440].mean((0, 1)), poster[240:280, 400:440].mean((0, 1))
+    rocket = poster[150:280, 335:350].mean((0, 1))
+    assert suit[0] > 2 * suit[2]
+    assert sky[2] > 1.5 * sky[0]
+    assert sky.mean() < below.mean() < rocket.mean()
