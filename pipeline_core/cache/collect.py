@@ -16,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_core.cache.disk import Disk, remove_abandoned
+from pipeline_core.cache.disk import Disk
 from pipeline_core.cache.index import SET_ASIDE, forget
+from pipeline_core.cache.temporary import remove_abandoned
 
 GRACE_SECONDS = 60.0
 """A blob without a record is left alone for so long: its record may be on its way."""

@@ -12,21 +12,17 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_core.cache.index import Durability, Index
 from pipeline_core.cache.record import DamagedError, Output, Record, home, index_path
+from pipeline_core.cache.temporary import Temporary
 
 if TYPE_CHECKING:
     from pipeline_core.cache.blob import Contents
-
-try:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-except ImportError:  # not on Windows: there, an abandoned temporary file is known by its age alone
-    flock = None  # type: ignore[assignment]
 
 Warn = Callable[[str], None]
 
@@ -40,7 +36,7 @@ class _Staged:
     """An output that is written under a temporary name (None: its blob was there)."""
 
     output: Output
-    temporary: str | None
+    temporary: Temporary | None
     contents: Contents
 
 
@@ -140,24 +136,22 @@ class Disk:
 
         if self.index.off or self.index.readonly:
             return None
-        staged: list[_Staged] = []
-        try:
+        with ExitStack() as temporaries:
+            staged = []
             for number, value in enumerate(given):
                 contents = Contents(value)
-                staged.append(self._stage(contents, digests[number] if digests else contents.digest()))
+                digest = digests[number] if digests else contents.digest()
+                staged.append(self._stage(contents, digest, temporaries))
             if not unchanged():
                 raise ChangedError
             for item in staged:
                 self._publish(item)
-        finally:
+            record = replace(record, outputs=tuple(item.output for item in staged), created=time.time())
+            if not self.index.insert(record):
+                return None
             for item in staged:
-                if item.temporary is not None:
-                    with suppress(FileNotFoundError):
-                        os.unlink(item.temporary)
-        record = replace(record, outputs=tuple(item.output for item in staged), created=time.time())
-        if not self.index.insert(record):
-            return None
-        self._publish_again([item for item in staged if not self._is_there(item.output)])
+                if not self._is_there(item.output):  # collected between our look at it and our record
+                    self._publish(self._write(item.contents, item.output, temporaries))
         return record
 
     def measure(self) -> float:
@@ -169,83 +163,37 @@ class Disk:
         array = np.random.default_rng(0).integers(0, 255, 16 << 20, np.uint8)
         begin = time.perf_counter()
         contents = blob.Contents(array)
-        staged = self._write(contents, Output(contents.digest(), "", contents.size, ""))
-        assert staged.temporary is not None
-        try:
-            blob.read(Path(staged.temporary), staged.output)
-        finally:
-            os.unlink(staged.temporary)
-        return (time.perf_counter() - begin) / array.nbytes
+        with ExitStack() as temporaries:
+            staged = self._write(contents, Output(contents.digest(), "", contents.size, ""), temporaries)
+            assert staged.temporary is not None
+            blob.read(Path(staged.temporary.path), staged.output)
+            return (time.perf_counter() - begin) / array.nbytes
 
-    def _stage(self, contents: Contents, digest: str) -> _Staged:
+    def _stage(self, contents: Contents, digest: str, temporaries: ExitStack) -> _Staged:
         name = contents.name(digest)
         output = Output(digest, name, contents.size, "")
         if self._is_there(output) and name not in self._doubted:
             with suppress(OSError):
                 os.utime(self.path(name))  # collection spares what is new
             return _Staged(replace(output, checksum=contents.write(None)), None, contents)
-        return self._write(contents, output)
+        return self._write(contents, output, temporaries)
 
-    def _write(self, contents: Contents, output: Output) -> _Staged:
-        file, temporary = self._temporary()
-        try:
-            checksum = contents.write(file)
-            if self.durability == "power":
-                os.fsync(file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        finally:
-            os.close(file)
+    def _write(self, contents: Contents, output: Output, temporaries: ExitStack) -> _Staged:
+        temporary = temporaries.enter_context(Temporary(self.blobs / "tmp"))
+        checksum = contents.write(temporary.file)
+        if self.durability == "power":
+            os.fsync(temporary.file)
         return _Staged(replace(output, checksum=checksum), temporary, contents)
-
-    def _temporary(self) -> tuple[int, str]:
-        """A new file, locked for as long as it is open, so that collection can tell a dead writer's file."""
-        folder = self.blobs / "tmp"
-        while True:
-            name = os.fspath(folder / f"{os.getpid()}-{os.urandom(8).hex()}")
-            try:
-                file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-            except FileNotFoundError:
-                folder.mkdir(parents=True, exist_ok=True)
-                continue
-            if flock is None:
-                return file, name
-            try:
-                flock(file, LOCK_EX)
-                if os.fstat(file).st_nlink:  # else collection took it between the two calls
-                    return file, name
-            except BaseException:
-                os.close(file)
-                raise
-            os.close(file)
 
     def _publish(self, item: _Staged) -> None:
         if item.temporary is None:
             return
         path = self.path(item.output.blob)
-        try:
-            os.replace(item.temporary, path)
-        except FileNotFoundError:
-            path.parent.mkdir(exist_ok=True)
-            os.replace(item.temporary, path)
-        except (IsADirectoryError, PermissionError):
-            if not path.is_dir() or path.is_symlink():
-                raise
-            import shutil
-
-            shutil.rmtree(path)  # a directory in the blob's place
-            os.replace(item.temporary, path)
+        item.temporary.publish(path)
         with self._lock:
             self._doubted.discard(item.output.blob)
         if self.durability == "power":
             _sync_folder(path.parent)
-
-    def _publish_again(self, lost: list[_Staged]) -> None:
-        """What another process collected between our look at it and our record."""
-        for item in lost:
-            again = self._write(item.contents, item.output)
-            self._publish(again)
 
     def _is_there(self, output: Output) -> bool:
         try:
@@ -257,24 +205,6 @@ class Disk:
 
 def describe(key: str, node: str) -> str:
     return f"node '{node}': cache entry {key[:16]}" if node else f"cache entry {key[:16]}"
-
-
-def remove_abandoned(path: Path) -> bool:
-    """Delete a temporary file whose writer is gone; whether that was so. Raises OSError."""
-    if flock is None:
-        if time.time() - path.stat().st_mtime < 3600:
-            return False
-        path.unlink()
-        return True
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    try:
-        flock(file, LOCK_EX | LOCK_NB)
-        path.unlink()  # while the lock is held: a writer that waits for it then sees that its file is gone
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(file)
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from pipeline_core.cache import Cache, Record, record
-from pipeline_core.cache.collect import GRACE_SECONDS
+from pipeline_core.cache.collect import GRACE_SECONDS, sweep_temporaries
+from pipeline_core.cache.temporary import Temporary
 from pipeline_core.image import Image
 
 SIZES = {"read": 16, "mapped": 400}
@@ -674,16 +675,26 @@ def test_a_kill_leaves_nothing_wrong_and_nothing_lying_about(tmp_path: Path, war
 
 
 def test_a_living_writers_temporary_file_is_left_alone(cache: Cache, warnings: list[str]) -> None:
-    from pipeline_core.cache.collect import sweep_temporaries
-
-    file, name = cache._disk._temporary()  # type: ignore[union-attr]
-    try:
+    folder = cache._disk.blobs / "tmp"  # type: ignore[union-attr]
+    with Temporary(folder) as living:
         sweep_temporaries(cache._disk)  # type: ignore[arg-type]
-        assert os.path.exists(name)
-    finally:
-        os.close(file)
-    sweep_temporaries(cache._disk)  # type: ignore[arg-type]
-    assert not os.path.exists(name)
+        assert os.path.exists(living.path)
+    assert not os.path.exists(living.path)
+    (folder / "dead").write_bytes(b"x" * 100)
+    assert sweep_temporaries(cache._disk) == 100  # type: ignore[arg-type]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_collector_between_writing_and_renaming_takes_nothing(cache: Cache) -> None:
+    disk = cache._disk
+    assert disk is not None
+    stored = disk.store(
+        Record("k", None, "op", (), 1.0, 1.0), (image(1), image(2)), None, lambda: sweep_temporaries(disk) == 0
+    )
+    assert stored is not None
+    loaded = cache.load(stored)
+    assert loaded is not None
+    assert [value.buffer.tobytes() for value in loaded] == [image(1).buffer.tobytes(), image(2).buffer.tobytes()]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
