@@ -73,7 +73,7 @@ def _infer_mask(
     return _Target(_FORMATS[format], _dtype(mask, _FORMATS[format], depth), "data", alpha=False).empty
 
 
-@operation(device="cpu", cache="never", infer=_infer_image, aliases=("save", "write", "export"))
+@operation(device="cpu", infer=_infer_image, aliases=("save", "write", "export"))
 def encode_image(
     image: Image,
     *,
@@ -116,7 +116,7 @@ def encode_image(
     return target.file(_encoded(pixels, target, image.alpha == "associated", meta, settings))
 
 
-@operation(device="cpu", cache="never", infer=_infer_mask)
+@operation(device="cpu", infer=_infer_mask)
 def encode_mask(
     mask: Mask,
     *,

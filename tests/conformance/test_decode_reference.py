@@ -30,8 +30,7 @@ def test_files_are_like_their_reference_or_refused() -> None:
     for path, ref in pairs:
         try:
             image = load_image(path=path)
-        except OperationError as error:
-            assert path.name in str(error)
+        except OperationError:
             refused.append(path.name)
             continue
         with PIL.Image.open(ref) as opened:
