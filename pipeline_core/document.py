@@ -32,6 +32,8 @@ MAX_DEPTH = 64
 MAX_ALIASES = 100
 MAX_VALUES = 500_000
 MAX_DIGITS = 100
+MAX_KEYS = 10_000
+MAX_TEXT = 1 << 16
 
 Place = tuple[int, int]
 """Line and column, from 0."""
@@ -130,12 +132,22 @@ def plain_scalar(text: str) -> Any:
     if text[0] not in _NUMERIC_START:
         return text
     if _INT.match(text):
-        if len(text) > MAX_DIGITS:
-            raise ValueError(f"a number of {len(text):,} digits; {MAX_DIGITS} are allowed")
+        refuse_long_number(text)
         return int(text, 0) if text[1:2] in ("o", "x") else int(text)
     if _FLOAT.match(text):
         return float(text)
     return text
+
+
+def refuse_long_number(text: str) -> None:
+    digits = len(text.lstrip("+-"))
+    if digits > MAX_DIGITS:
+        raise ValueError(f"a number of {digits:,} digits; {MAX_DIGITS} are allowed")
+
+
+def refuse_long_text(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a text of {len(text):,} characters; {MAX_TEXT:,} are allowed")
 
 
 class _YamlReader:
@@ -155,8 +167,8 @@ class _YamlReader:
             message = error.problem or error.context or "not YAML"
             raise _failure(self.file, (mark.line, mark.column) if mark else None, f"not YAML: {message}") from None
         except yaml.YAMLError as error:  # a character that YAML does not allow
-            position = getattr(error, "position", 0)
-            before = self.text[:position]
+            before = self.text.encode()[: getattr(error, "position", 0)].decode(errors="ignore")
+            position = len(before)
             place = (before.count("\n"), position - (before.rfind("\n") + 1))
             raise _failure(self.file, place, f"not YAML: {getattr(error, 'reason', error)}") from None
         return Document(value, self.file, self.problems, yaml_marks=marks)
@@ -238,16 +250,18 @@ class _YamlReader:
             self.anchors[event.anchor] = (event.value, Marks((event.start_mark.line, event.start_mark.column)), 1)
         if event.value == "<<" and event.implicit[0]:
             raise self.fail(event.start_mark, "merge keys (<<) are not supported; write the values out")
+        if len(event.value) > MAX_TEXT or len(frame[0]) >= MAX_KEYS:
+            raise self.fail(event.start_mark, _too_much(event.value))
         frame[2] = event.value
         frame[3] = (event.start_mark.line, event.start_mark.column)
 
     def scalar(self, event: Any) -> Any:
         if event.tag is not None and event.tag != "!":
             self.refuse_tag(event)
-        if not event.implicit[0]:  # quoted, a block, or marked as text with a lone "!"
-            return event.value
         try:
-            return plain_scalar(event.value)
+            refuse_long_text(event.value)
+            # Not implicit: quoted, a block, or marked as text with a lone "!".
+            return plain_scalar(event.value) if event.implicit[0] else event.value
         except ValueError as error:
             raise self.fail(event.start_mark, str(error)) from None
 

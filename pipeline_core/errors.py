@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+MAX_PROBLEMS = 200
+"""After so many problems a file is not checked any further."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -29,7 +34,7 @@ class Problem:
 
     def __str__(self) -> str:
         prefix = f"{self.location}: " if self.location else ""
-        return f"{prefix}{'warning: ' if self.warning else ''}{self.message}"
+        return one_line(f"{prefix}{'warning: ' if self.warning else ''}{self.message}")
 
 
 class PipelineError(Exception):
@@ -37,7 +42,10 @@ class PipelineError(Exception):
 
     def __init__(self, message: str = "", problems: Sequence[Problem] = ()) -> None:
         self.problems = tuple(in_file_order(problems))
-        super().__init__(message or "\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
+        if len(self.problems) > MAX_PROBLEMS:
+            lines.append(f"... and {len(self.problems) - MAX_PROBLEMS:,} more")
+        super().__init__(message or "\n".join(lines))
 
 
 class SpecError(PipelineError):
@@ -56,7 +64,7 @@ class OutputError(PipelineError):
     """A result can't be written where it was asked for."""
 
 
-@dataclass
+@dataclass(eq=False)  # an exception must be hashable
 class NodeError(PipelineError):
     """A node failed while it ran. `__cause__` is the operation's own exception."""
 
@@ -72,12 +80,15 @@ class NodeError(PipelineError):
     def __post_init__(self) -> None:
         super().__init__(str(self))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, f.name) for f in fields(self))
+
     def __str__(self) -> str:
         place = f"{self.location}: " if self.location else ""
         given = [f"{name}: {shape}" for name, shape in self.inputs.items()]
-        given += [f"{name}={value!r}" for name, value in self.params.items()]
+        given += [f"{name}={one_line(repr(value), 60)}" for name, value in self.params.items()]
         tail = f" [{', '.join(given)}]" if given else ""
-        reason = " ".join(self.reason.split())
+        reason = one_line(" ".join(self.reason.split()))
         return (
             f"{place}node '{self.node}': operation '{self.operation}' (plugin '{self.plugin}') failed: {reason}{tail}"
         )
@@ -101,6 +112,13 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     """Sorted by file, line and column; those without a place come last; said once."""
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda p: (p.location is None, p.location or Location("")))
+
+
+def one_line(text: str, limit: int = 1000) -> str:
+    """Text as one printable line: what comes from a file can't break it, colour the terminal, or fill it."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -20,7 +20,8 @@ _SHARES = {
     "start": (0, 1 / 8), "end": (0, 3 / 8),
 }  # fmt: skip
 _WORDS: dict[str, Any] = {"angle": 30, "channel": "R"}
-_NUMBER, _COLOR, _PATH, _TEXT = 2, "#4080c0", "art/picture.png", "text"
+PATH = "art/picture.png"
+_NUMBER, _COLOR, _TEXT = 2, "#4080c0", "text"
 
 
 def example_node(operation: Operation) -> dict[str, Any]:
@@ -65,14 +66,14 @@ def given_examples(schema: dict[str, Any]) -> list[Any]:
     return found
 
 
-def example_value(name: str, schema: dict[str, Any], frame: tuple[float, float] = FRAME) -> Any:
+def example_value(name: str, schema: dict[str, Any], frame: tuple[float, float] = FRAME, path: str = PATH) -> Any:
     """A value that the schema takes: the author's example, else one that the name, type and limits suggest."""
-    return _Examples(name, schema.get("$defs", {}), frame).of(schema)
+    return _Examples(name, schema.get("$defs", {}), frame, path).of(schema)
 
 
 class _Examples:
-    def __init__(self, name: str, defs: dict[str, Any], frame: tuple[float, float]) -> None:
-        self.name, self.defs, self.frame = name, defs, frame
+    def __init__(self, name: str, defs: dict[str, Any], frame: tuple[float, float], path: str) -> None:
+        self.name, self.defs, self.frame, self.path = name, defs, frame, path
 
     def of(self, schema: dict[str, Any]) -> Any:
         if "$ref" in schema:
@@ -91,7 +92,7 @@ class _Examples:
 
     def _string(self, schema: dict[str, Any], form: str) -> str:
         if form.endswith("path"):
-            return _PATH
+            return self.path
         word = str(_WORDS.get(self.name, _TEXT))
         return word.ljust(schema.get("minLength", 0), "_")[: schema.get("maxLength")]
 

@@ -352,7 +352,7 @@ class _Run:
         step = self.steps[index]
         try:
             operation = self.operation(step)
-            if step.device != "cpu":
+            if self.plan.device != "cpu":
                 inputs = {name: [move(value, step.device) for value in values] for name, values in inputs.items()}
             if self.writer is not None and step.node.place[0] == "outputs":
                 inputs = self.writer.sign(step, inputs)
