@@ -48,8 +48,12 @@ def _checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[A
         raise ResultError(f"it must return a NamedTuple of {wanted}, but returned {type(result).__name__}")
     for output, value, kind in zip(operation.outputs, values, kinds, strict=True):
         if not isinstance(value, _kind_type(kind)):
-            raise ResultError(f"output '{output.name}' must be {show_kind(kind)}, but it returned {_name(value)}")
+            raise ResultError(f"output '{output.name}' must be {_a(show_kind(kind))}, but it returned {_name(value)}")
     return values
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "AEIOU" else f"a {kind}"
 
 
 def _name(value: Any) -> str:

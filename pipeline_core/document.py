@@ -100,9 +100,14 @@ def read_value(text: str) -> Any:
     """One value as a command line gives it: a YAML flow value (`3`, `true`, `[1, 0, 0]`), else the text itself."""
     try:
         document = _YamlReader(text, "").read()
-    except SpecError:
+    except (SpecError, UnicodeEncodeError):  # bytes that are not UTF-8 arrive as halves of surrogate pairs
         return text
     return document.value if not document.problems and document.value is not None else text
+
+
+def _twice(file: str, key: str, place: Place, first: Place) -> Problem:
+    where = Location(file, place[0] + 1, place[1] + 1)
+    return Problem(f"key '{key}' is there twice (first in line {first[0] + 1})", where)
 
 
 def _failure(file: str, place: Place | None, message: str) -> SpecError:
@@ -231,11 +236,7 @@ class _YamlReader:
             if type(frame[0]) is dict:
                 key = frame[2]
                 if key in frame[0]:
-                    first = frame[1].members[key][0]
-                    location = Location(self.file, frame[3][0] + 1, frame[3][1] + 1)
-                    self.problems.append(
-                        Problem(f"key '{key}' is there twice (first in line {first[0] + 1})", location)
-                    )
+                    self.problems.append(_twice(self.file, key, frame[3], frame[1].members[key][0]))
                 else:
                     frame[0][key] = value
                     frame[1].members[key] = (frame[3], marks)
@@ -250,8 +251,8 @@ class _YamlReader:
             self.anchors[event.anchor] = (event.value, Marks((event.start_mark.line, event.start_mark.column)), 1)
         if event.value == "<<" and event.implicit[0]:
             raise self.fail(event.start_mark, "merge keys (<<) are not supported; write the values out")
-        if len(event.value) > MAX_TEXT or len(frame[0]) >= MAX_KEYS:
-            raise self.fail(event.start_mark, _too_much(event.value))
+        if len(frame[0]) >= MAX_KEYS:
+            raise self.fail(event.start_mark, f"more than {MAX_KEYS:,} keys in one mapping")
         frame[2] = event.value
         frame[3] = (event.start_mark.line, event.start_mark.column)
 
@@ -285,6 +286,10 @@ class _YamlReader:
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
+class _Refused(ValueError):
+    """Something that the limits forbid; where it stands is found afterwards."""
+
+
 def _read_json(text: str, file: str) -> Document:
     twice = False
 
@@ -298,49 +303,59 @@ def _read_json(text: str, file: str) -> Document:
 
     def integer(digits: str) -> int:
         if len(digits) > MAX_DIGITS:
-            raise ValueError(f"a number of {len(digits):,} digits; {MAX_DIGITS} are allowed")
+            raise _Refused
         return int(digits)
 
+    def constant(word: str) -> Any:
+        raise _Refused
+
+    problems: list[Problem] = []
     try:
-        value = json.loads(text, object_pairs_hook=pairs, parse_int=integer)
+        value = json.loads(text, object_pairs_hook=pairs, parse_int=integer, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise _failure(file, (error.lineno - 1, error.colno - 1), f"not JSON: {error.msg}") from None
-    except ValueError as error:
-        at = re.search(rf"[0-9]{{{MAX_DIGITS + 1},}}", text)
-        place = _place(text, at.start()) if at else None
-        raise _failure(file, place, str(error)) from None
-    except RecursionError:
+    except (_Refused, RecursionError):
+        _json_marks(text, file, problems)  # well-formed up to what was refused, and that is refused there too
         raise _failure(file, None, f"nested deeper than {MAX_DEPTH}") from None
-    problems: list[Problem] = []
-    deep = _deeper_than(value, MAX_DEPTH)
-    if deep or twice:
+    if twice or not _within_limits(value):
         _json_marks(text, file, problems)
     return Document(value, file, problems, text=text)
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
+def _within_limits(value: Any) -> bool:
     level = [value]
-    for _ in range(limit + 1):
-        level = [
-            part
-            for item in level
-            if isinstance(item, (dict, list))
-            for part in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
+    for _ in range(MAX_DEPTH + 1):
+        inside: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                if len(part) > MAX_KEYS:
+                    return False
+                inside += part
+                inside += part.values()
+            elif isinstance(part, list):
+                inside += part
+            elif isinstance(part, str) and (len(part) > MAX_TEXT or not _is_text(part)):
+                return False
+        if not inside:
+            return True
+        level = inside
+    return False
+
+
+def _is_text(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which JSON's `\\u` can write but no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
     return True
 
 
-def _place(text: str, position: int) -> Place:
-    return text.count("\n", 0, position), position - (text.rfind("\n", 0, position) + 1)
-
-
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+|\n')
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+|\n')
 
 
 def _json_marks(text: str, file: str, problems: list[Problem]) -> Marks | None:
-    """Places in a JSON text that is known to be well-formed; duplicate keys and depth are added to `problems`."""
+    """Places in a JSON text that is well-formed; duplicate keys become `problems`, what breaks a limit a SpecError."""
     line = line_start = 0
     root: Marks | None = None
     stack: list[Marks] = []
@@ -356,18 +371,22 @@ def _json_marks(text: str, file: str, problems: list[Problem]) -> Marks | None:
             continue
         if word in ":,":
             continue
+        try:
+            scalar = _json_scalar(word)
+        except ValueError as error:
+            raise _failure(file, place, str(error)) from None
         parent = stack[-1] if stack else None
         if parent is not None and isinstance(parent.members, dict) and key is None:
-            key = (json.loads(word), place)
+            key = (str(scalar), place)
+            if len(parent.members) >= MAX_KEYS:
+                raise _failure(file, place, f"more than {MAX_KEYS:,} keys in one mapping")
             continue
         marks = Marks(place, {} if word == "{" else [] if word == "[" else None)
         if parent is None:
             root = marks
         elif isinstance(parent.members, dict) and key is not None:
             if key[0] in parent.members:
-                first = parent.members[key[0]][0][0] + 1
-                where = Location(file, key[1][0] + 1, key[1][1] + 1)
-                problems.append(Problem(f"key '{key[0]}' is there twice (first in line {first})", where))
+                problems.append(_twice(file, key[0], key[1], parent.members[key[0]][0]))
             else:
                 parent.members[key[0]] = (key[1], marks)
             key = None
@@ -378,3 +397,18 @@ def _json_marks(text: str, file: str, problems: list[Problem]) -> Marks | None:
             if len(stack) > MAX_DEPTH:
                 raise _failure(file, place, f"nested deeper than {MAX_DEPTH}")
     return root
+
+
+def _json_scalar(word: str) -> str | None:
+    """The text of a string token; ValueError for a token that breaks a limit."""
+    if word[0] == '"':
+        text = str(json.loads(word)) if "\\" in word else word[1:-1]
+        refuse_long_text(text)
+        if not _is_text(text):
+            raise ValueError("half of a surrogate pair is no text")
+        return text
+    if word in ("NaN", "Infinity", "-Infinity"):
+        raise ValueError(f"not JSON: {word}")
+    if word.lstrip("-").isdigit():
+        refuse_long_number(word)
+    return None

@@ -453,7 +453,7 @@ class _Run:
         for name, value in shown.items():
             if isinstance(value, Path):
                 shown[name] = str(given.params[name]) if given else value.name
-        told = str(error) or type(error).__name__
+        told, kind = str(error), type(error).__name__
         expected = isinstance(error, (PipelineError, ValueError, RuntimeError, OSError)) and not isinstance(
             error, RecursionError
         )
@@ -461,7 +461,7 @@ class _Run:
             node=step.name,
             operation=step.node.operation.name,
             plugin=step.node.operation.plugin,
-            reason=told if expected else f"{type(error).__name__}: {told}",
+            reason=(told if expected else f"{kind}: {told}") if told else kind,
             location=self.plan.graph.where(step.node),
             inputs={name: ", ".join(str(value) for value in values) for name, values in inputs.items()},
             params=shown,
