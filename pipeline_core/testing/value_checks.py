@@ -1,0 +1,189 @@
+"""Checks of what an operation gives and leaves alone. Each raises a ContractError that says what was found."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pipeline_core.call import call
+from pipeline_core.errors import OperationError
+from pipeline_core.image import Raster
+from pipeline_core.operation import bind
+from pipeline_core.testing.samples import HEIGHT, WIDTH, Trial, reach
+from pipeline_core.testing.subject import ContractError, Inputs, Subject, same
+from pipeline_core.values import change_buffers, fingerprint, move, put_together, take_apart
+
+CLOSE = 1e-6
+"""How far results may lie apart that need not be bit for bit the same."""
+
+CLOSE_ON_ACCELERATORS = 1e-4
+
+
+def gives_what_it_says(subject: Subject) -> None:
+    """It takes at least one trial, gives the kinds it says, and raises nothing but OperationError."""
+    found = subject.trials()
+    if not found:
+        kinds = sorted({kind for part in subject.operation.inputs if not part.optional for kind in part.kinds})
+        raise ContractError(f"nothing to try it with: give values of its kinds, contract(..., values={{...}}): {kinds}")
+    answers = [subject.run(trial, trial.inputs()) for trial in found]
+    if all(answer is None for answer in answers):
+        raise ContractError(f"refuses all of {len(found)} trials, the last with: {_refusal(subject, found[-1])}")
+
+
+def _refusal(subject: Subject, trial: Trial) -> str:
+    try:
+        call(subject.operation, trial.inputs(), trial.params, [output.kind for output in subject.operation.outputs])
+    except OperationError as error:
+        return f"{error}. Params that can't be made up are given by Field(examples=[...]) or contract(..., params=...)"
+    return "nothing"
+
+
+def leaves_inputs_alone(subject: Subject) -> None:
+    """It writes into no input, be it an array or a tensor."""
+    for trial in subject.trials():
+        for library, inputs in (("numpy", trial.inputs()), ("torch", _as_tensors(trial.inputs()))):
+            before = {name: fingerprint(tuple(values)) for name, values in inputs.items()}
+            subject.run(trial, inputs)
+            for name, values in inputs.items():
+                if fingerprint(tuple(values)) != before[name]:
+                    raise ContractError(f"{trial}: it wrote into its input '{name}' ({library})")
+
+
+def gives_the_same_twice(subject: Subject) -> None:
+    """Same inputs, params and seed: the same bytes."""
+    for trial, outputs in subject.accepted():
+        again = subject.run(trial, trial.inputs())
+        same(f"{trial}: a second call gives another result", outputs, again)
+
+
+def keeps_no_buffer(subject: Subject) -> None:
+    """Whoever writes into a result does not change the next one."""
+    for trial, outputs in subject.accepted():
+        kept = change_buffers(
+            outputs, lambda buffer: buffer.copy() if isinstance(buffer, np.ndarray) else buffer.clone()
+        )
+        change_buffers(outputs, _spoil)
+        again = subject.run(trial, trial.inputs())
+        same(f"{trial}: it keeps a buffer that it returned, and gives it again", kept, again)
+
+
+def _spoil(buffer: Any) -> Any:
+    if not isinstance(buffer, np.ndarray) or buffer.flags.writeable:
+        buffer[...] = 77
+    return buffer
+
+
+def can_be_stored(subject: Subject) -> None:
+    """What it gives is made of tensors and plain values, so that the cache can keep it."""
+    for trial, outputs in subject.accepted():
+        for output, value in zip(subject.operation.outputs, outputs, strict=True):
+            try:
+                again = put_together(*take_apart(value))
+            except TypeError as error:
+                raise ContractError(f"{trial}: output '{output.name}' can't be stored: {error}") from error
+            same(f"{trial}: output '{output.name}' is not the same when stored and read", (value,), (again,))
+
+
+def treats_a_batch_as_its_items(subject: Subject) -> None:
+    """A batch of two gives what two batches of one give, unless it refuses batches."""
+    for trial in subject.trials():
+        items = [trial.inputs(0), trial.inputs(1)]
+        both = {
+            name: [_stacked(*pair) for pair in zip(items[0][name], items[1][name], strict=True)] for name in items[0]
+        }
+        together = subject.run(trial, both)
+        if together is None:
+            continue
+        for i, inputs in enumerate(items):
+            alone = subject.run(trial, inputs)
+            part = tuple(_item(value, i, str(trial)) for value in together)
+            if alone is not None:
+                same(f"{trial}: item {i} of a batch differs from the same image alone", alone, part, CLOSE)
+
+
+def _stacked(one: Any, other: Any) -> Any:
+    if not isinstance(one, Raster):
+        return one
+    return one.with_buffer(np.concatenate([one.buffer, other.buffer]))
+
+
+def _item(value: Any, i: int, when: str) -> Any:
+    if not isinstance(value, Raster):
+        return value
+    if value.batch != 2:
+        raise ContractError(f"{when}: a batch of two gave a batch of {value.batch}")
+    return value.with_buffer(value.buffer[i : i + 1])
+
+
+def takes_arrays_and_tensors_alike(subject: Subject) -> None:
+    """A tensor gives what an array of the same values gives."""
+    for trial, outputs in subject.accepted():
+        again = subject.run(trial, _as_tensors(trial.inputs()))
+        same(f"{trial}: tensors give another result than arrays", outputs, again, CLOSE)
+
+
+def _as_tensors(inputs: Inputs) -> Inputs:
+    import torch
+
+    def tensor(buffer: Any) -> Any:
+        return torch.from_numpy(buffer) if isinstance(buffer, np.ndarray) else buffer
+
+    return {name: [change_buffers(value, tensor) for value in values] for name, values in inputs.items()}
+
+
+def runs_in_tiles(subject: Subject) -> None:
+    """With `support`, a tile and a margin of that radius give the pixels that the whole gives."""
+    for trial, outputs in subject.accepted():
+        try:
+            radius = reach(subject.operation, bind(subject.operation, trial.params))
+        except Exception as error:
+            raise ContractError(f"{trial}: support(**params) raised {type(error).__name__}: {error}") from error
+        if math.isnan(radius) or radius < 0:
+            raise ContractError(f"{trial}: support must be a radius of 0 or more, got {radius}")
+        if not all(isinstance(value, Raster) and value.size == (WIDTH, HEIGHT) for value in outputs):
+            continue
+        for rows, columns in _tiles(trial.form.wrap):
+            margin = math.ceil(min(radius, WIDTH))
+            above, left = min(margin, rows.start), min(margin, columns.start)
+            outer = (slice(rows.start - above, rows.stop + margin), slice(columns.start - left, columns.stop + margin))
+            cut_short = outer[0].stop > HEIGHT or outer[1].stop > WIDTH or (rows.start and above < margin)
+            if cut_short or (columns.start and left < margin):
+                continue
+            inputs = {name: [_cut(value, *outer) for value in values] for name, values in trial.inputs().items()}
+            given = subject.run(trial, inputs)
+            inner = (slice(above, above + rows.stop - rows.start), slice(left, left + columns.stop - columns.start))
+            tile = tuple(_cut(value, *inner) for value in given or ())
+            whole = tuple(_cut(value, rows, columns) for value in outputs)
+            same(f"{trial}: a tile with a margin of {margin} pixels differs from the whole", whole, tile, CLOSE)
+
+
+def _tiles(wrap: bool) -> list[tuple[slice, slice]]:
+    """Rows and columns of a tile in the middle, and of one in the corner where there is a corner."""
+    middle = (slice(HEIGHT // 2 - 3, HEIGHT // 2 + 3), slice(WIDTH // 2 - 4, WIDTH // 2 + 4))
+    return [middle] if wrap else [middle, (slice(0, 5), slice(0, 6))]
+
+
+def _cut(value: Any, rows: slice, columns: slice) -> Any:
+    if not isinstance(value, Raster):
+        return value
+    return value.with_buffer(value.buffer[:, rows, columns], wrap=(False, False))
+
+
+def agrees_across_devices(subject: Subject) -> None:
+    """An accelerator gives what the CPU gives, within 1e-4."""
+    device = accelerator()
+    if device is None:
+        return
+    for trial, outputs in subject.accepted():
+        there = {name: [move(value, device) for value in values] for name, values in trial.inputs().items()}
+        again = subject.run(trial, there)
+        same(f"{trial}: {device} gives another result than cpu", outputs, move(again, "cpu"), CLOSE_ON_ACCELERATORS)
+
+
+def accelerator() -> str | None:
+    """'cuda' or 'mps' where this machine has one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else None
