@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -38,6 +39,8 @@ def parse_color(value: Any) -> tuple[float, float, float, float]:
         if any(isinstance(n, bool) or not isinstance(n, (int, float)) for n in given):
             raise ValueError(f"a colour's parts must be numbers (got {value!r})")
         numbers = [float(n) for n in given]
+        if not all(math.isfinite(n) for n in numbers):
+            raise ValueError(f"a colour's parts must be finite (got {value!r})")
         numbers = numbers * 3 if len(numbers) == 1 else numbers
     red, green, blue, *alpha = numbers
     return red, green, blue, alpha[0] if alpha else 1.0

@@ -88,9 +88,8 @@ def read_document(raw: bytes, file: str) -> Document:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        place = (before.count(b"\n"), error.start - (before.rfind(b"\n") + 1))
-        raise _failure(file, place, f"not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
+        before = raw[: error.start].decode()
+        raise _failure(file, _place(before, len(before)), f"not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
     if file.lower().endswith(".json"):
         return _read_json(text, file)
     return _YamlReader(text, file).read()
@@ -103,6 +102,10 @@ def read_value(text: str) -> Any:
     except (SpecError, UnicodeEncodeError):  # bytes that are not UTF-8 arrive as halves of surrogate pairs
         return text
     return document.value if not document.problems and document.value is not None else text
+
+
+def _place(text: str, position: int) -> Place:
+    return text.count("\n", 0, position), position - (text.rfind("\n", 0, position) + 1)
 
 
 def _twice(file: str, key: str, place: Place, first: Place) -> Problem:
@@ -173,8 +176,7 @@ class _YamlReader:
             raise _failure(self.file, (mark.line, mark.column) if mark else None, f"not YAML: {message}") from None
         except yaml.YAMLError as error:  # a character that YAML does not allow
             before = self.text.encode()[: getattr(error, "position", 0)].decode(errors="ignore")
-            position = len(before)
-            place = (before.count("\n"), position - (before.rfind("\n") + 1))
+            place = _place(before, len(before))
             raise _failure(self.file, place, f"not YAML: {getattr(error, 'reason', error)}") from None
         return Document(value, self.file, self.problems, yaml_marks=marks)
 
@@ -286,7 +288,7 @@ class _YamlReader:
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """Something that the limits forbid; where it stands is found afterwards."""
 
 
@@ -303,18 +305,18 @@ def _read_json(text: str, file: str) -> Document:
 
     def integer(digits: str) -> int:
         if len(digits) > MAX_DIGITS:
-            raise _Refused
+            raise _RefusedError
         return int(digits)
 
     def constant(word: str) -> Any:
-        raise _Refused
+        raise _RefusedError
 
     problems: list[Problem] = []
     try:
         value = json.loads(text, object_pairs_hook=pairs, parse_int=integer, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise _failure(file, (error.lineno - 1, error.colno - 1), f"not JSON: {error.msg}") from None
-    except (_Refused, RecursionError):
+    except (_RefusedError, RecursionError):
         _json_marks(text, file, problems)  # well-formed up to what was refused, and that is refused there too
         raise _failure(file, None, f"nested deeper than {MAX_DEPTH}") from None
     if twice or not _within_limits(value):

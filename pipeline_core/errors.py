@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any
-
 
 MAX_PROBLEMS = 200
 """After so many problems a file is not checked any further."""
@@ -35,6 +35,9 @@ class Problem:
     def __str__(self) -> str:
         prefix = f"{self.location}: " if self.location else ""
         return one_line(f"{prefix}{'warning: ' if self.warning else ''}{self.message}")
+
+
+TOO_MANY = Problem(f"more than {MAX_PROBLEMS} problems; what else there is was not looked for")
 
 
 class PipelineError(Exception):
@@ -129,6 +132,6 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 def listing(names: Iterable[object], limit: int = 12) -> str:
     """`a, b, c`, cut short with a count when there are many."""
-    all_names = [str(name) for name in names]
-    shown = ", ".join(all_names[:limit])
-    return shown if len(all_names) <= limit else f"{shown}, ... ({len(all_names)} in all)"
+    held = names if isinstance(names, Collection) else list(names)
+    shown = ", ".join(str(name) for name in islice(held, limit))
+    return shown if len(held) <= limit else f"{shown}, ... ({len(held)} in all)"

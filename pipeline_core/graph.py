@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx
 
-from pipeline_core.errors import GraphError, Location, PluginError, Problem, did_you_mean, in_file_order, listing
+from pipeline_core.errors import (
+    MAX_PROBLEMS,
+    TOO_MANY,
+    GraphError,
+    Location,
+    PluginError,
+    Problem,
+    did_you_mean,
+    in_file_order,
+    listing,
+)
 from pipeline_core.operation import Input, Operation, show_kind
 from pipeline_core.plugins import Catalogue
-from pipeline_core.schema import Checker, checker, plain
-from pipeline_core.spec import CachePolicy, NodeSpec, Spec, given_params, substitute
+from pipeline_core.schema import Checker, checker, plain, show
+from pipeline_core.spec import CachePolicy, NodeSpec, Spec, expand_home, given_params, references, substitute
+
+if TYPE_CHECKING:
+    Network = networkx.DiGraph[str]  # generic in the type stubs only
+
+MAX_COMPARISONS = 20_000
+"""Names compared in search of the nearest, over a whole file."""
 
 
 class Link(NamedTuple):
@@ -58,7 +76,7 @@ class Graph:
     params: dict[str, Any]
     nodes: dict[str, Node]
     targets: dict[str, Target]
-    network: networkx.DiGraph
+    network: Network
     order: tuple[str, ...]
     warnings: list[Problem] = field(default_factory=list)
 
@@ -96,15 +114,23 @@ class _Builder:
         self.problems = [*known, *problems]
         self.warnings: list[Problem] = []
         self.nodes: dict[str, Node] = {}
-        self.found: dict[str, _Facts | None] = {}
+        self.found: dict[str, _Facts | PluginError] = {}
+        self.comparisons = 0
 
     def problem(self, message: str, *place: str, key: bool = False) -> None:
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise GraphError(problems=[*self.problems, TOO_MANY])
         self.problems.append(Problem(message, self.spec.where(*place, key=key)))
+
+    def near(self, name: str, names: Collection[str]) -> str:
+        """`. Did you mean ...?`, as long as that is cheap: thousands of bad links to thousands of nodes are not."""
+        self.comparisons += len(names)
+        return did_you_mean(name, names) if self.comparisons <= MAX_COMPARISONS else ""
 
     def build(self) -> Graph:
         for name, node in self.spec.nodes.items():
             self.node(name, node)
-        network = networkx.DiGraph()
+        network: Network = networkx.DiGraph()
         network.add_nodes_from(self.nodes)
         network.add_edges_from(
             (link.node, name) for name, node in self.nodes.items() for links in node.links.values() for link in links
@@ -123,22 +149,19 @@ class _Builder:
 
     # --- nodes ---
 
-    def facts(self, name: str) -> _Facts | None:
-        """What is known of an operation by name; None, once complained about, where there is none."""
+    def facts(self, name: str) -> _Facts | PluginError:
+        """What is known of an operation by name; the error where there is none."""
         if name not in self.found:
             try:
                 self.found[name] = _facts(self.catalogue.find(name))
-            except PluginError:
-                self.found[name] = None
+            except PluginError as error:
+                self.found[name] = error
         return self.found[name]
 
     def node(self, name: str, node: NodeSpec) -> None:
         facts = self.facts(node.op)
-        if facts is None:
-            try:
-                self.catalogue.find(node.op)
-            except PluginError as error:
-                self.problem(f"node '{name}': {error}", "nodes", name, "op")
+        if isinstance(facts, PluginError):
+            self.problem(f"node '{name}': {facts}", "nodes", name, "op")
             return
         links = self.links(name, node, facts)
         params = self.node_params(f"node '{name}'", node.params, facts, ("nodes", name))
@@ -180,7 +203,7 @@ class _Builder:
             )
             return
         known = f"; it takes {listing(facts.inputs)}" if facts.inputs else "; it takes none"
-        hint = did_you_mean(given, facts.inputs) or known
+        hint = self.near(given, facts.inputs) or known
         self.problem(f"node '{name}': '{facts.operation.name}' has no input '{given}'{hint}", *where, key=True)
 
     def link(self, text: str, name: str, given: str) -> Link | None:
@@ -189,18 +212,18 @@ class _Builder:
         spec = self.spec.nodes.get(target)
         if spec is None:
             if target not in self.spec.holes:
-                hint = did_you_mean(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
+                hint = self.near(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
                 self.problem(
                     f"node '{name}', input '{given}': no node '{target}'{hint}", "nodes", name, "inputs", given
                 )
             return None
         facts = self.facts(spec.op)
-        if facts is None:
+        if isinstance(facts, PluginError):  # which is reported where that node stands
             return None
         position = facts.operation.output(output if dot else None)
         if position is None:
             outputs = [part.name for part in facts.operation.outputs]
-            hint = did_you_mean(output, outputs) or f"; '{facts.operation.name}' has {listing(outputs)}"
+            hint = self.near(output, outputs) or f"; '{facts.operation.name}' has {listing(outputs)}"
             self.problem(
                 f"node '{name}', input '{given}': '{target}' has no output '{output}'{hint}",
                 "nodes",
@@ -221,12 +244,13 @@ class _Builder:
             if check is None:
                 self.unknown_param(owner, name, facts, where)
                 continue
+            if self.lacks(raw):
+                continue
             try:
                 value = check(substitute(raw, self.params) if isinstance(raw, (str, list, dict)) else raw)
                 params[name] = _absolute(value, self.spec.folder) if check.paths else value
             except ValueError as error:
-                if not self.already_blamed(raw):
-                    self.problem(f"{owner}, param '{name}': {error}", *where)
+                self.problem(f"{owner}, param '{name}': {error}", *where)
         for name in facts.required:
             if name not in given:
                 help_text = next(p.help for p in facts.operation.params if p.name == name)
@@ -234,11 +258,9 @@ class _Builder:
                 self.problem(f"{owner}: '{facts.operation.name}' wants param '{name}'{told}", *place, key=True)
         return params
 
-    def already_blamed(self, raw: Any) -> bool:
-        """Whether the value refers to a pipeline param that has no value because of a mistake reported elsewhere."""
-        return isinstance(raw, str) and any(
-            self.params[name] is None and f"${{{name}}}" in raw for name in self.spec.params
-        )
+    def lacks(self, raw: Any) -> bool:
+        """Whether the value refers to a pipeline param that has no value: that mistake is reported with the param."""
+        return any(name not in self.params and name in self.spec.params for name in references(raw))
 
     def unknown_param(self, owner: str, name: str, facts: _Facts, where: tuple[str, ...]) -> None:
         if name in facts.inputs:
@@ -249,28 +271,22 @@ class _Builder:
             )
             return
         known = f"; it has {listing(facts.params)}" if facts.params else "; it has none"
-        hint = did_you_mean(name, facts.params) or known
+        hint = self.near(name, facts.params) or known
         self.problem(f"{owner}: '{facts.operation.name}' has no param '{name}'{hint}", *where, key=True)
 
     # --- the network ---
 
-    def in_order(self, network: networkx.DiGraph) -> tuple[str, ...]:
+    def in_order(self, network: Network) -> tuple[str, ...]:
         try:
             return tuple(networkx.topological_sort(network))
         except networkx.NetworkXUnfeasible:
             pass
-        loops = []
         for component in networkx.strongly_connected_components(network):
-            first = next((name for name in self.nodes if name in component), None)
-            if first is None or (len(component) == 1 and not network.has_edge(first, first)):
-                continue
-            edges = networkx.find_cycle(network.subgraph(component), first)
-            names = [edge[0] for edge in edges]
-            start = min(range(len(names)), key=lambda i: names[i] != first)
-            loops.append((first, [*names[start:], *names[:start], names[start]]))
-        for first, names in loops:
-            shown = names if len(names) <= 12 else [*names[:6], "...", *names[-4:]]
-            self.problem(f"nodes feed each other in a loop: {' -> '.join(shown)}", "nodes", first, key=True)
+            first = next(name for name in self.nodes if name in component) if len(component) > 1 else min(component)
+            if len(component) > 1 or network.has_edge(first, first):
+                names = _loop(network, component, first)
+                shown = names if len(names) <= 12 else [*names[:6], "...", *names[-4:]]
+                self.problem(f"nodes feed each other in a loop: {' -> '.join(shown)}", "nodes", first, key=True)
         return ()
 
     def kinds(self, order: Iterable[str]) -> None:
@@ -306,10 +322,10 @@ class _Builder:
 
     # --- outputs ---
 
-    def targets(self, network: networkx.DiGraph) -> dict[str, Target]:
+    def targets(self, network: Network) -> dict[str, Target]:
         for name in self.paths:
             if name not in self.spec.outputs:
-                hint = did_you_mean(name, self.spec.outputs) or f"; the outputs are {listing(self.spec.outputs)}"
+                hint = self.near(name, self.spec.outputs) or f"; the outputs are {listing(self.spec.outputs)}"
                 self.problems.append(Problem(f"no output '{name}'{hint}"))
         if not self.spec.outputs and not self.problems:
             self.problem(
@@ -318,7 +334,7 @@ class _Builder:
                 key=True,
             )
         targets: dict[str, Target] = {}
-        taken: dict[Path, str] = {}
+        taken: dict[str, str] = {}
         for name, output in self.spec.outputs.items():
             link = self.output_link(name, output.from_)
             path = self.output_path(name)
@@ -327,11 +343,12 @@ class _Builder:
             if path is None:
                 targets[name] = Target(name, link)
                 continue
-            if path in taken:
+            file = os.path.realpath(path)
+            if file in taken:
                 self.problem(
-                    f"output '{name}': writes the same file as output '{taken[path]}': {path}", "outputs", name, "path"
+                    f"output '{name}': writes the same file as output '{taken[file]}': {path}", "outputs", name, "path"
                 )
-            taken[path] = name
+            taken[file] = name
             encoder = self.encoder(name, link, path)
             if encoder is not None:
                 self.nodes[encoder.name] = encoder
@@ -344,7 +361,7 @@ class _Builder:
         where = ("outputs", name, "from")
         if target not in self.spec.nodes:
             if target not in self.spec.holes:
-                hint = did_you_mean(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
+                hint = self.near(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
                 self.problem(f"output '{name}': no node '{target}'{hint}", *where)
             return None
         node = self.nodes.get(target)
@@ -353,27 +370,29 @@ class _Builder:
         position = node.operation.output(output if dot else None)
         if position is None:
             outputs = [part.name for part in node.operation.outputs]
-            hint = did_you_mean(output, outputs) or f"; '{node.operation.name}' has {listing(outputs)}"
+            hint = self.near(output, outputs) or f"; '{node.operation.name}' has {listing(outputs)}"
             self.problem(f"output '{name}': '{target}' has no output '{output}'{hint}", *where)
             return None
         return Link(target, position)
 
     def output_path(self, name: str) -> Path | None:
-        if name in self.paths:
-            return Path.cwd() / self.paths[name]
         text = self.spec.outputs[name].path
-        if text is None:
-            return None
         try:
-            path = substitute(text, self.params)
+            if name in self.paths:
+                path, folder = str(self.paths[name]), Path()
+            elif text is None or self.lacks(text):
+                return None
+            else:
+                path, folder = substitute(text, self.params), self.spec.folder
+            if not isinstance(path, str) or not path or path.endswith(("/", "\\")):
+                raise ValueError(f"must name a file (got {show(path)})")
+            whole: Path = _absolute(_PATH(path), folder)
+            if whole.is_dir():
+                raise ValueError(f"must name a file, but {whole} is a folder")
         except ValueError as error:
             self.problem(f"output '{name}', 'path': {error}", "outputs", name, "path")
             return None
-        if not isinstance(path, str) or not path or "\0" in path or path.endswith(("/", "\\")):
-            if not self.already_blamed(text):
-                self.problem(f"output '{name}', 'path': must name a file (got {path!r})", "outputs", name, "path")
-            return None
-        return _absolute(Path(path), self.spec.folder)
+        return whole
 
     def encoder(self, name: str, link: Link, path: Path) -> Node | None:
         """The node that turns an output into the bytes of a file, by the path's suffix."""
@@ -389,7 +408,7 @@ class _Builder:
             what = _a(show_kind(kind).lower())
             formats = f"; known for {what}: {listing(sorted(known), 30)}" if known else f"; no plugin saves {what}"
             shown = f"as '.{suffix}'" if suffix else "without a suffix"
-            self.problem(f"output '{name}': can't save {what} {shown}{did_you_mean(suffix, known) or formats}", *where)
+            self.problem(f"output '{name}': can't save {what} {shown}{self.near(suffix, known) or formats}", *where)
             return None
         if len(offered) > 1:
             names = listing(f"{operation.plugin}.{operation.name}" for operation in offered)
@@ -413,12 +432,31 @@ class _Builder:
         wired = next(part.name for part in offered[0].inputs if not part.optional)
         return Node(f"{name}.{suffix}", offered[0], {wired: (link,)}, params, ("outputs", name), None, ("File",))
 
-    def unused(self, network: networkx.DiGraph, targets: Mapping[str, Target]) -> None:
+    def unused(self, network: Network, targets: Mapping[str, Target]) -> None:
         needed = set(needed_by([target.link.node for target in targets.values()], self.nodes))
         for name in self.spec.nodes:
             if name not in needed:
                 place = self.spec.where("nodes", name, key=True)
                 self.warnings.append(Problem(f"node '{name}' is not used by any output", place, warning=True))
+
+
+def _loop(network: Network, component: Collection[str], first: str) -> list[str]:
+    """A shortest loop through `first`, in the way of the data: first, ..., first."""
+    before: dict[str, str] = {}
+    waiting = deque([first])
+    while waiting:
+        name = waiting.popleft()
+        for reader in network.successors(name):
+            if reader == first:
+                names = [first]
+                while name != first:
+                    names.append(name)
+                    name = before[name]
+                return [first, *reversed(names)]
+            if reader in component and reader not in before:
+                before[reader] = name
+                waiting.append(reader)
+    raise AssertionError("a strongly connected component has a loop through each of its nodes")
 
 
 def needed_by(names: Iterable[str], nodes: Mapping[str, Node]) -> dict[str, None]:
@@ -464,12 +502,15 @@ def _without(facts: _Facts, name: str) -> _Facts:
 def _absolute(value: Any, folder: Path) -> Any:
     """Every path in a value, taken from the pipeline file's folder."""
     if isinstance(value, Path):
-        return Path.cwd() / folder / value.expanduser()
+        return Path.cwd() / folder / expand_home(value)
     if isinstance(value, (list, tuple)):
         return type(value)(_absolute(part, folder) for part in value)
     if isinstance(value, dict):
         return {key: _absolute(part, folder) for key, part in value.items()}
     return value
+
+
+_PATH = checker({"type": "string", "format": "path"})
 
 
 def _a(kind: str) -> str:

@@ -7,12 +7,14 @@ with it). What is outside the subset understood here validates as anything; the 
 from __future__ import annotations
 
 import json
+import math
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -65,7 +67,9 @@ def plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, dict):
         return {str(plain(k)): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (set, frozenset)):  # in an order that does not change from process to process
+        return sorted((plain(v) for v in value), key=repr)
+    if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):  # numpy's scalars
         return value.item()
@@ -256,7 +260,7 @@ class _Reader:
         return _constrained(StrictInt, schema, **_NUMERIC)
 
     def _number(self, schema: dict[str, Any], form: str) -> Any:
-        strict = Annotated[float, Field(strict=True)]
+        strict = Annotated[float, Field(strict=True), AfterValidator(_a_number)]
         return _constrained(strict, schema, **_NUMERIC)
 
     def _boolean(self, schema: dict[str, Any], form: str) -> Any:
@@ -306,9 +310,13 @@ def _constrained(kind: Any, schema: dict[str, Any], **names: str) -> Any:
 
 
 def _as_mapping(model: type[BaseModel]) -> Any:
-    from pydantic import AfterValidator
-
     return AfterValidator(lambda value: value.model_dump(by_alias=True) if isinstance(value, model) else value)
+
+
+def _a_number(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("must be a number (got NaN)")
+    return value
 
 
 def _path_text(value: Any) -> Any:

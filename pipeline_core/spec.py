@@ -6,20 +6,56 @@ A `Spec` is what the file says, not whether it makes sense: that is `graph`'s qu
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pipeline_core.document import Document, read_document
-from pipeline_core.errors import Location, Problem, SpecError, did_you_mean, listing
+from pipeline_core.errors import MAX_PROBLEMS, TOO_MANY, Location, Problem, SpecError, did_you_mean, listing
 from pipeline_core.schema import checker, explain, plain, show
 
-MAX_NODES = 10_000
+MAX_SECTION = {"params": 1_000, "nodes": 10_000, "outputs": 1_000}
+MAX_EXPANDED = 1 << 20
+"""Characters that references may add to one value."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w-]*$", max_length=200)]
 CachePolicy = Literal["auto", "always", "never"]
+
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "str": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "path": {"type": "string", "format": "path"},
+    "color": {"type": ["string", "array"], "format": "color"},
+}
+
+
+def _mistake(message: str) -> PydanticCustomError:
+    return PydanticCustomError("mistake", "{message}", {"message": message})
+
+
+def _links(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+        return value
+    raise _mistake("must be a link like 'node' or 'node.output', or a list of links")
+
+
+Links = Annotated[str | list[str], PlainValidator(_links, json_schema_input_type=str | list[str])]
+"""One complaint for a bad value, not one for each way in which it could have been good."""
 
 
 class _Frozen(BaseModel):
@@ -31,10 +67,31 @@ class ParamSpec(_Frozen):
 
     type: Literal["str", "int", "float", "bool", "path", "color"]
     default: Any = None
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
     choices: list[Any] | None = None
     help: str = ""
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        limits = [limit for limit in (self.minimum, self.maximum) if limit is not None]
+        if limits and self.type not in ("int", "float"):
+            raise _mistake(f"'minimum' and 'maximum' are for int and float, not for {self.type}")
+        if any(limit != limit or (self.type == "int" and limit % 1) for limit in limits):
+            raise _mistake(f"the limits of {'an int' if self.type == 'int' else 'a float'} must be numbers like it")
+        if len(limits) == 2 and limits[0] > limits[1]:
+            raise _mistake(f"'minimum' {limits[0]} is above 'maximum' {limits[1]}")
+        if self.choices is None:
+            return self
+        if limits or not self.choices:
+            raise _mistake("'choices' can't be empty" if not limits else "'choices' and limits; give one of them")
+        check = checker(_TYPES[self.type])
+        for choice in self.choices:
+            try:
+                check(choice)
+            except ValueError as error:
+                raise _mistake(f"'choices': {error}") from None
+        return self
 
     @property
     def required(self) -> bool:
@@ -45,14 +102,7 @@ class ParamSpec(_Frozen):
         """JSON Schema of a value."""
         if self.choices:
             return {"enum": self.choices, "description": self.help}
-        schema: dict[str, Any] = {
-            "str": {"type": "string"},
-            "int": {"type": "integer"},
-            "float": {"type": "number"},
-            "bool": {"type": "boolean"},
-            "path": {"type": "string", "format": "path"},
-            "color": {"type": ["string", "array"], "format": "color"},
-        }[self.type]
+        schema = dict(_TYPES[self.type])
         for name in ("minimum", "maximum"):
             if (limit := getattr(self, name)) is not None:
                 schema[name] = limit
@@ -63,7 +113,7 @@ class NodeSpec(_Frozen):
     """One use of an operation."""
 
     op: str
-    inputs: dict[str, str | list[str]] = {}
+    inputs: dict[str, Links] = {}
     params: dict[str, Any] = {}
     cache: CachePolicy | None = None
 
@@ -138,9 +188,6 @@ def parse_spec(raw: bytes, file: str, *, folder: Path | None = None) -> tuple[Sp
     spec, holes = _read_models(document, problems)
     if spec is not None:
         spec._document, spec._folder, spec._holes = document, folder or Path(), frozenset(holes)
-        if len(spec.nodes) > MAX_NODES:
-            message = f"{len(spec.nodes):,} nodes; a file may have {MAX_NODES:,}"
-            raise SpecError(problems=[Problem(message, document.locate(["nodes"], key=True))])
     return spec, problems
 
 
@@ -150,10 +197,17 @@ def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | No
         found = "is empty" if value is None else f"holds {show(value)}"
         message = f"a pipeline file is a mapping with 'pipeline: 1', 'nodes' and 'outputs', but this one {found}"
         raise SpecError(problems=[*problems, Problem(message, document.locate([]))])
+    for section, most in MAX_SECTION.items():
+        if isinstance(value.get(section), dict) and len(value[section]) > most:
+            message = f"{len(value[section]):,} {section}; a file may have {most:,}"
+            raise SpecError(problems=[*problems, Problem(message, document.locate([section], key=True))])
     try:
         return Spec.model_validate(value), set()
     except ValidationError as error:
-        problems += [_problem(item, document) for item in _merge_unions(error.errors(include_url=False))]
+        items = error.errors(include_url=False)
+        problems += [_problem(item, document) for item in items[:MAX_PROBLEMS]]
+        if len(items) > MAX_PROBLEMS:
+            raise SpecError(problems=[*problems, TOO_MANY]) from None
     # What is left when every part with a mistake is taken out, so that the rest can be checked too.
     rest: dict[str, Any] = {"pipeline": 1, "nodes": {}}
     holes: set[str] = set()
@@ -173,24 +227,13 @@ def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | No
     return Spec.model_validate(rest), holes
 
 
-def _merge_unions(items: Sequence[Any]) -> list[Any]:
-    """A union complains once per member, at paths that end in the member's name; one complaint per value is enough."""
-    merged: dict[tuple[Any, ...], Any] = {}
-    for item in items:
-        loc = item["loc"]
-        if len(loc) >= 5 and loc[0] == "nodes" and loc[2] == "inputs":
-            merged.setdefault(loc[:4], {**item, "loc": loc[:4], "type": "link"})
-        else:
-            merged.setdefault((*loc, item["type"]), item)
-    return list(merged.values())
-
-
 _SECTIONS = {"nodes": "node", "params": "param", "outputs": "output"}
-_FIELDS: dict[str, type[BaseModel]] = {"nodes": NodeSpec, "params": ParamSpec, "outputs": OutputSpec}
+_MODELS: dict[str, type[BaseModel]] = {"nodes": NodeSpec, "params": ParamSpec, "outputs": OutputSpec}
 
 
 def _problem(item: Any, document: Document) -> Problem:
-    loc = [part for part in item["loc"] if part != "[key]"]
+    is_key = item["loc"][-1:] == ("[key]",)  # how pydantic says that a mapping's key is wrong, not its value
+    loc = list(item["loc"][:-1] if is_key else item["loc"])
     kind, last = item["type"], str(loc[-1]) if loc else ""
     owner = f"{_SECTIONS[loc[0]]} '{loc[1]}'" if len(loc) > 1 and loc[0] in _SECTIONS else ""
     inner = ".".join(str(part) for part in (loc[2:] if owner else loc))
@@ -199,16 +242,16 @@ def _problem(item: Any, document: Document) -> Problem:
         message = f"'{last}' is missing{'; ' + example if example and not owner else ''}"
         return Problem(f"{owner}: {message}" if owner else message, document.locate(loc[:-1], key=bool(owner)))
     if kind == "extra_forbidden":
-        model = _FIELDS[loc[0]] if owner else Spec
+        model = _MODELS[loc[0]] if owner else Spec
         names = [f.alias or name for name, f in model.model_fields.items()]
         hint = did_you_mean(last, names) or f"; known are {listing(names)}"
         return Problem(f"{owner + ': ' if owner else ''}unknown key '{last}'{hint}", document.locate(loc, key=True))
-    if item["loc"] and item["loc"][-1] == "[key]":
+    if is_key and kind != "missing":
         message = f"'{loc[-1]}' is no name: a name begins with a letter and has letters, digits, _ and -"
         return Problem(message, document.locate(loc, key=True))
-    if kind == "link":
-        wanted = "must be a link like 'node' or 'node.output', or a list of links"
-        return Problem(f"{owner}, input '{loc[3]}': {wanted}", document.locate(loc))
+    if kind == "mistake":
+        subject = f"{owner}, input '{loc[3]}'" if len(loc) > 3 else owner
+        return Problem(f"{subject}: {item['msg']}", document.locate(loc))
     if loc == ["pipeline"]:
         message = f"'pipeline' is the version of the file format and must be 1 (got {show(item['input'])})"
         return Problem(message, document.locate(loc))
@@ -227,20 +270,46 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 def substitute(value: Any, params: Mapping[str, Any]) -> Any:
     """`${name}` replaced in every string of a value; a whole-string reference keeps the param's type.
 
-    `$${` stands for `${`. Raises ValueError that names an unknown param.
+    `$${` stands for `${`. Raises ValueError that names an unknown param, or if the value grows out of all bounds.
     """
+    room = MAX_EXPANDED
+
+    def written(name: str) -> str:
+        text = _format(_lookup(name, params))
+        spend(len(text))
+        return text
+
+    def spend(count: int) -> None:
+        nonlocal room
+        room -= count
+        if room < 0:
+            raise ValueError(f"more than {MAX_EXPANDED:,} characters once the references are filled in")
+
+    def fill(part: Any) -> Any:
+        if isinstance(part, str):
+            if "${" not in part:
+                return part
+            whole = _REFERENCE.fullmatch(part)
+            if whole and whole.group(1) is not None:
+                found = _lookup(whole.group(1), params)
+                spend(len(found) if isinstance(found, str) else 0)
+                return found
+            return _REFERENCE.sub(lambda m: "${" if m.group(1) is None else written(m.group(1)), part)
+        if isinstance(part, dict):
+            return {key: fill(inner) for key, inner in part.items()}
+        if isinstance(part, list):
+            return [fill(inner) for inner in part]
+        return part
+
+    return fill(value)
+
+
+def references(value: Any) -> set[str]:
+    """The params that a value refers to."""
     if isinstance(value, str):
-        if "${" not in value:
-            return value
-        whole = _REFERENCE.fullmatch(value)
-        if whole and whole.group(1) is not None:
-            return _lookup(whole.group(1), params)
-        return _REFERENCE.sub(lambda m: "${" if m.group(1) is None else _format(_lookup(m.group(1), params)), value)
-    if isinstance(value, dict):
-        return {key: substitute(part, params) for key, part in value.items()}
-    if isinstance(value, list):
-        return [substitute(part, params) for part in value]
-    return value
+        return {match.group(1) for match in _REFERENCE.finditer(value) if match.group(1) is not None}
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return set().union(*(references(part) for part in parts))
 
 
 def _lookup(name: str, params: Mapping[str, Any]) -> Any:
@@ -257,7 +326,7 @@ def _format(value: Any) -> str:
 
 
 def given_params(spec: Spec, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """The value of every pipeline param: given, else its default; and what is wrong with them.
+    """The value of every pipeline param: given, else its default; and what is wrong with the others, which have none.
 
     A relative path that was given is taken from the working directory; one in the file from the file's folder.
     """
@@ -268,27 +337,26 @@ def given_params(spec: Spec, given: Mapping[str, Any]) -> tuple[dict[str, Any], 
             known = f"; it has {listing(spec.params)}" if spec.params else "; it has none"
             problems.append(Problem(f"the pipeline has no param '{name}'{did_you_mean(name, spec.params) or known}"))
     for name, param in spec.params.items():
-        default_at = spec.where("params", name, "default")
         if name not in given and param.required:
             place = spec.where("params", name, key=True)
             problems.append(Problem(f"param '{name}' has no default and was not given", place))
+        elif name not in given and param.default is None:
             values[name] = None
-            continue
-        raw = plain(given[name]) if name in given else param.default
-        if raw is None and name not in given:
-            values[name] = None
-            continue
-        try:
-            value = checker(param.json_schema)(raw)
-        except ValueError as error:
-            place = None if name in given else default_at
-            problems.append(Problem(f"param '{name}': {error}", place))
-            values[name] = None
-            continue
-        limits = (param.minimum, param.maximum)
-        if param.choices and param.type in ("int", "float") and any(limit is not None for limit in limits):
-            problems.append(Problem(f"param '{name}' has choices and limits; give one of them", default_at))
-        if isinstance(value, Path):
-            value = str(Path.cwd() / value) if name in given else str(value)
-        values[name] = list(value) if isinstance(value, tuple) else value
+        else:
+            try:
+                value = checker(param.json_schema)(plain(given[name]) if name in given else param.default)
+                if isinstance(value, Path):
+                    value = str(Path.cwd() / expand_home(value)) if name in given else str(value)
+                values[name] = list(value) if isinstance(value, tuple) else value
+            except ValueError as error:
+                place = None if name in given else spec.where("params", name, "default")
+                problems.append(Problem(f"param '{name}': {error}", place))
     return values, problems
+
+
+def expand_home(path: Path) -> Path:
+    """`~/x` as the user's folder means it. ValueError where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"no home folder for '{path.parts[0]}'") from None
