@@ -9,11 +9,12 @@ import importlib.metadata
 import json
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from blake3 import blake3
 
 from pipeline_core import __version__
-from pipeline_core.sources import digest_of_sources
+from pipeline_core.sources import digest_of_recorded, digest_of_sources
 
 GROUP = "pipeline_core"
 CATALOGUE_FORMAT = 1
@@ -21,7 +22,7 @@ CATALOGUE_FORMAT = 1
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed plugin: where it comes from and which version it is. `source` is set for editable installs."""
+    """An installed plugin: where it comes from and which version it is. `source` tells contents of one version apart."""
 
     name: str
     entry_point: str
@@ -52,13 +53,27 @@ def discover() -> list[Plugin]:
     for entry in importlib.metadata.entry_points(group=GROUP):
         module = entry.value.partition(":")[0]
         distribution = entry.dist
-        source = digest_of_sources(module) if distribution is None or _is_editable(distribution) else ""
-        name = distribution.name if distribution else ""
-        version = distribution.version if distribution else "0"
-        found[module] = Plugin(module, entry.name, name, version, source)
+        name, version = _name_and_version(distribution)
+        found[module] = Plugin(module, entry.name, name, version, _source(module, distribution))
     return sorted(found.values(), key=lambda plugin: plugin.name)
 
 
+def _source(module: str, distribution: importlib.metadata.Distribution | None) -> str:
+    if distribution is None or _is_editable(distribution):
+        return digest_of_sources(module)
+    return digest_of_recorded(distribution.read_text("RECORD") or "")
+
+
 def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
-    text = distribution.read_text("direct_url.json")
-    return bool(text and json.loads(text).get("dir_info", {}).get("editable", False))
+    try:
+        return bool(json.loads(distribution.read_text("direct_url.json") or "{}")["dir_info"]["editable"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    """Of an installed distribution, even where its metadata is damaged."""
+    metadata: Any = distribution.metadata if distribution is not None else None
+    if not metadata:
+        return "", "0"
+    return str(metadata.get("Name") or ""), str(metadata.get("Version") or "0")

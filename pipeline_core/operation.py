@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -240,8 +241,8 @@ class _Signature:
                 f"an annotation can't be read: {error}",
                 "import the type at the top of the module, not under TYPE_CHECKING",
             )
-        except TypeError as error:
-            self.refuse(f"an annotation can't be read: {error}", "annotate with types")
+        except Exception as error:  # annotations are code
+            self.refuse(f"an annotation can't be read: {type(error).__name__}: {error}", "annotate with types")
 
     def refuse(self, what: str, instead: str) -> typing.NoReturn:
         code = getattr(inspect.unwrap(self.function), "__code__", None)
@@ -252,10 +253,12 @@ class _Signature:
         doc = inspect.getdoc(self.function) or ""
         if not doc.strip():
             self.refuse("it has no docstring", "write one: its first line is the summary in the catalogue")
+        if inspect.iscoroutinefunction(self.function) or inspect.isgeneratorfunction(self.function):
+            self.refuse("it is async or a generator", "write a plain 'def' that returns its result")
         inputs: list[Input] = []
         params: list[Param] = []
         variables: dict[Any, str] = {}
-        for parameter in inspect.signature(self.function).parameters.values():
+        for parameter in self.signature(self.function).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 self.refuse(
                     f"'*{parameter.name}' takes any number of values",
@@ -270,7 +273,7 @@ class _Signature:
                 params.append(self.param(parameter))
             else:
                 inputs.append(self.input(parameter, variables))
-        facts = getattr(self.function, "__operation__", Facts())
+        facts = self.facts(inputs, params)
         return Operation(
             name=self.name,
             plugin=self.plugin,
@@ -287,6 +290,31 @@ class _Signature:
             aliases=facts.aliases,
             function=self.function,
         )
+
+    def signature(self, function: Callable[..., Any]) -> inspect.Signature:
+        try:
+            return inspect.signature(function)
+        except (TypeError, ValueError) as error:
+            self.refuse(f"its signature can't be read: {error}", "offer a plain Python function")
+
+    def facts(self, inputs: Sequence[Input], params: Sequence[Param]) -> Facts:
+        facts: Facts = getattr(self.function, "__operation__", Facts())
+        if type(facts.version) is not int or facts.version < 1:
+            self.refuse(f"version={facts.version!r}", "write a whole number from 1 on")
+        if facts.cache not in get_args(CachePolicy):
+            self.refuse(f"cache={facts.cache!r}", "write 'auto', 'always' or 'never'")
+        if facts.device not in (None, "cpu"):
+            self.refuse(f"device={facts.device!r}", "write 'cpu', or leave it out")
+        if isinstance(facts.aliases, str) or not all(isinstance(alias, str) for alias in facts.aliases):
+            self.refuse(f"aliases={facts.aliases!r}", "write a tuple of names")
+        for name, rule, wired in (("infer", facts.infer, inputs), ("support", facts.support, ())):
+            if callable(rule):
+                try:
+                    self.signature(rule).bind(*wired, **{param.name: param for param in params})
+                except TypeError as error:
+                    takes = "the inputs and params" if wired else "the params"
+                    self.refuse(f"its '{name}' rule can't be called: {error}", f"let it take {takes} of the operation")
+        return facts
 
     def input(self, parameter: inspect.Parameter, variables: dict[Any, str]) -> Input:
         name, hint = parameter.name, self.hints[parameter.name]
@@ -331,6 +359,7 @@ class _Signature:
                 return Param(name, schema, required=True)
             TypeAdapter(hint).validate_python(parameter.default)
             default = plain(parameter.default)
+            json.dumps(default)  # TypeError: what a file can't hold
             checker(schema)(default)
             return Param(name, schema, required=False, default=default)
         except (ValueError, ValidationError) as error:

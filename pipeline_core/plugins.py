@@ -8,24 +8,27 @@ the plugin of one operation.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pluggy
-from blake3 import blake3
 
 from pipeline_core import hookspecs
-from pipeline_core.errors import PluginError, did_you_mean, listing
+from pipeline_core.errors import PluginError, did_you_mean, listing, one_line
 from pipeline_core.installed import Plugin, discover
 from pipeline_core.operation import Operation, read
+from pipeline_core.sources import digest_of_function
 
 IMPORT_SECONDS = 120
+FORGET_SECONDS = 7 * 86400
 
 
 @dataclass
@@ -48,7 +51,11 @@ class Catalogue:
     def add(self, functions: Iterable[Callable[..., Any]], *, plugin: str = "local", version: str = "0") -> None:
         """Offers plain functions too. Their source files count as their version."""
         for function in functions:
-            operation = replace(read(function, plugin=plugin, plugin_version=version), source=_source_of(function))
+            operation = read(function, plugin=plugin, plugin_version=version)
+            known = self._loaded.get((plugin, operation.name))
+            if known is not None and known.function is not function:
+                raise PluginError(f"two functions are named '{operation.name}'; give one of them another name")
+            operation = replace(operation, source=digest_of_function(inspect.unwrap(function)))
             self._offer(operation)
             self._loaded[plugin, operation.name] = operation
 
@@ -125,13 +132,6 @@ class Catalogue:
         return found
 
 
-def _source_of(function: Callable[..., Any]) -> str:
-    code = getattr(function, "__code__", None)
-    if code is None or not Path(code.co_filename).is_file():
-        return ""
-    return blake3(Path(code.co_filename).read_bytes()).hexdigest()
-
-
 def catalogue(folder: Path | None = None) -> Catalogue:
     """What the installed plugins offer; read from `folder` where it is still true, and kept there."""
     folder = folder or catalogue_folder()
@@ -177,7 +177,8 @@ def _remember(folder: Path, plugin: Plugin, answer: Mapping[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"{plugin.name}-*.json"):
-            old.unlink(missing_ok=True)
+            if time.time() - old.stat().st_mtime > FORGET_SECONDS:  # not at once: environments may share the folder
+                old.unlink(missing_ok=True)
         write_atomically(folder / f"{plugin.name}-{plugin.identity}.json", json.dumps(answer).encode())
     except OSError:
         return  # a read-only folder costs the time of reading the plugin again, nothing else
@@ -188,7 +189,8 @@ def _read_apart(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     answers: dict[str, dict[str, Any]] = {}
     waiting = list(names)
     while waiting:
-        command = [sys.executable, "-m", "pipeline_core.plugins", *waiting]
+        # -P: a file in the working directory must not be taken for a module.
+        command = [sys.executable, "-P", "-m", "pipeline_core.plugins", *waiting]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         try:
             done = subprocess.run(
@@ -222,7 +224,7 @@ def _answer(name: str) -> dict[str, Any]:
     try:
         operations = import_operations(name)
     except PluginError as error:
-        return {"plugin": name, "operations": [], "problem": str(error)}
+        return {"plugin": name, "operations": [], "problem": one_line(str(error))}
     return {"plugin": name, "operations": [operation.to_json() for operation in operations.values()]}
 
 
@@ -230,10 +232,8 @@ def import_operations(name: str) -> dict[str, Operation]:
     """Imports one plugin and asks its hook. PluginError, naming the plugin, whatever goes wrong in it."""
     try:
         module = importlib.import_module(name)
-    except Exception as error:
-        raise PluginError(
-            f"{type(error).__name__}: {error}" if not isinstance(error, ImportError) else str(error)
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(str(error) if isinstance(error, ImportError) else _named(error)) from error
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     if os.environ.get("PIPELINE_TRACE"):
@@ -241,18 +241,22 @@ def import_operations(name: str) -> dict[str, Operation]:
     try:
         manager.register(module, name)
         manager.check_pending()
-        answers = manager.hook.operations()
-    except Exception as error:
-        raise PluginError(f"its hook failed: {type(error).__name__}: {error}") from error
-    if not answers:
-        raise PluginError(f"plugin '{name}' has no hook; write '@hookimpl def operations(): return [...]'")
+        functions = [function for answer in manager.hook.operations() for function in answer]
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"its hook failed: {_named(error)}") from error
+    if not functions:
+        raise PluginError("it offers nothing; write '@hookimpl def operations(): return [...]'")
     found: dict[str, Operation] = {}
-    for function in answers[0]:
+    for function in functions:
         operation = read(function, plugin=name)
         if operation.name in found:
-            raise PluginError(f"plugin '{name}' offers '{operation.name}' twice")
+            raise PluginError(f"it offers '{operation.name}' twice")
         found[operation.name] = operation
     return found
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _trace_before(hook_name: str, hook_impls: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -269,5 +273,6 @@ def _trace_after(outcome: Any, hook_name: str, hook_impls: Sequence[Any], kwargs
 
 if __name__ == "__main__":
     for module_name in sys.argv[1:]:
-        sys.stdout.write(_MARK + json.dumps(_answer(module_name)) + "\n")
+        # On a line of its own, whatever the plugin prints.
+        sys.stdout.write("\n" + _MARK + json.dumps(_answer(module_name)) + "\n")
         sys.stdout.flush()

@@ -6,9 +6,12 @@ import importlib.machinery
 import re
 import sys
 import sysconfig
+import uuid
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 from blake3 import blake3
 
@@ -24,21 +27,67 @@ def digest_of_sources(module: str) -> str:
     Local is what lies outside the interpreter's library and site-packages: a plugin's checkout, with its own siblings.
     The front door, pipeline_core, has a version of its own and does not count.
     """
-    files = sorted(local_files(module))
-    if not files:
-        return ""
+    return _digest(local_files([module.partition(".")[0]]))
+
+
+def digest_of_recorded(record: str) -> str:
+    """The same for an installed plugin: what its installer noted in RECORD, so that no source need be read.
+
+    Tells a plugin apart that was installed anew with other contents under its old version.
+    """
+    lines = [line for line in record.splitlines() if line.partition(",")[0].endswith(SUFFIXES)]
+    own = sorted(line for line in lines if not line.startswith("pipeline_core/"))
+    return blake3("\n".join(own).encode()).hexdigest() if own else ""
+
+
+def digest_of_function(function: FunctionType, seen: tuple[FunctionType, ...] = ()) -> str:
+    """As `digest_of_sources`, for a plain function: its package or file, and the values that it closes over.
+
+    Never the same twice for a function typed at a prompt, or one that closes over more than functions and plain values:
+    nothing would tell that it has changed.
+    """
+    from pipeline_core.keys import canonical, digest
+
+    file = Path(function.__code__.co_filename)
+    if not file.is_file():
+        return uuid.uuid4().hex
+    closure: list[Any] = []
+    try:
+        for cell in function.__closure__ or ():
+            value = cell.cell_contents
+            if not isinstance(value, FunctionType):
+                closure.append(canonical(value))
+            elif value is not function and value not in seen:
+                closure.append(digest_of_function(value, (*seen, function)))
+        where = _of_its_module(function, file.resolve())
+        return digest(canonical([where, function.__qualname__, closure]))
+    except (TypeError, KeyError, ValueError):
+        return uuid.uuid4().hex
+
+
+def _of_its_module(function: FunctionType, file: Path) -> str:
+    top = str(function.__module__).partition(".")[0]
+    if _is_local(top) and any(path.resolve() == file for _, path in _files_of(top)):
+        return _digest(local_files([top]))
+    return _digest(local_files([], [file]))
+
+
+def _digest(found: Iterable[tuple[str, Path]]) -> str:
     hasher = blake3()
+    files = sorted(found)
     for name, path in files:
         content = path.read_bytes()
         hasher.update(f"{name}\0{len(content)}\0".encode())
         hasher.update(content)
-    return hasher.hexdigest()
+    return hasher.hexdigest() if files else ""
 
 
-def local_files(module: str) -> set[tuple[str, Path]]:
-    """(name relative to its root, file) of the module's package and of the local modules it imports."""
-    found: set[tuple[str, Path]] = set()
-    waiting, seen = [module.partition(".")[0]], {"pipeline_core"}
+def local_files(modules: Iterable[str], files: Iterable[Path] = ()) -> set[tuple[str, Path]]:
+    """(name relative to its root, file) of top-level modules, of these files, and of the local modules they import."""
+    found: set[tuple[str, Path]] = {(path.name, path) for path in files}
+    waiting, seen = [*modules], {"pipeline_core"}
+    for _, path in found:
+        waiting += [other for other in _imports(path) if _is_local(other)]
     while waiting:
         top = waiting.pop()
         if top in seen:
@@ -82,6 +131,7 @@ def _is_local(top: str) -> bool:
 
 
 _FROM = re.compile(rb"(?:^|;)[ \t]*from[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+_NAME = re.compile(rb"[ \t]*([A-Za-z_]\w*)")
 _IMPORT = re.compile(rb"(?:^|;)[ \t]*import[ \t]+([^\n;#]+)", re.MULTILINE)
 
 
@@ -92,4 +142,5 @@ def _imports(path: Path) -> set[str]:
     """
     text = path.read_bytes().replace(b"\\\n", b" ")
     names = [*_FROM.findall(text), *(part for line in _IMPORT.findall(text) for part in line.split(b","))]
-    return {name.split(b".")[0].split()[0].decode() for name in names if name.strip()}
+    found = (_NAME.match(name) for name in names)
+    return {match.group(1).decode() for match in found if match}
