@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_core.graph import Graph
 from pipeline_core.schema import plain
-from pipeline_core.spec import NodeSpec, OutputSpec, ParamSpec, Spec
+from pipeline_core.spec import Spec, spec_of
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Pipeline:
 
     def __init__(self, *, folder: str | Path = ".") -> None:
         self.folder = Path(folder)
-        self._nodes: dict[str, NodeSpec] = {}
-        self._params: dict[str, ParamSpec] = {}
-        self._outputs: dict[str, OutputSpec] = {}
+        self._nodes: dict[str, dict[str, Any]] = {}
+        self._params: dict[str, dict[str, Any]] = {}
+        self._outputs: dict[str, dict[str, Any]] = {}
         self._functions: list[Callable[..., Any]] = []
 
     def param(self, name: str, type: str, **fields: Any) -> str:  # noqa: A002  the word of the file format
         """A param of the whole pipeline; returns the reference `${name}` to write as a node's param."""
-        self._params[name] = ParamSpec.model_validate({"type": type, **fields})
+        self._params[name] = {"type": type, **fields}
         return f"${{{name}}}"
 
     def node(self, name: str, operation: str | Callable[..., Any], **given: Any) -> Ref:
@@ -63,21 +63,21 @@ class Pipeline:
                 inputs[key] = [item.link for item in value]
             else:
                 params[key] = plain(value)
-        self._nodes[name] = NodeSpec(op=operation, inputs=inputs, params=params)
+        self._nodes[name] = {"op": operation, "inputs": inputs, "params": params}
         return Ref(name)
 
     def output(self, name: str, node: Ref, *, path: str | Path | None = None, **params: Any) -> None:
         """Asks for a result; `path` says where a run with `save=True` writes it, `params` how it is encoded."""
-        self._outputs[name] = OutputSpec(
-            from_=node.link, path=None if path is None else str(path), params=plain(params)
-        )
+        self._outputs[name] = {"from": node.link, "path": None if path is None else str(path), "params": plain(params)}
 
     @property
     def spec(self) -> Spec:
-        """The pipeline as a Spec; `spec.model_dump_json(by_alias=True, exclude_unset=True)` is its file."""
-        made = Spec(pipeline=1, params=self._params, nodes=self._nodes, outputs=self._outputs)
-        made._folder = self.folder
-        return made
+        """The pipeline as a Spec; `spec.model_dump_json(by_alias=True, exclude_unset=True)` is its file.
+
+        SpecError with every problem.
+        """
+        made = {"pipeline": 1, "params": self._params, "nodes": self._nodes, "outputs": self._outputs}
+        return spec_of(made, folder=self.folder)
 
     def graph(self, **params: Any) -> Graph:
         """The checked graph. GraphError with every problem."""

@@ -33,7 +33,7 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        prefix = f"{self.location}: " if self.location else ""
+        prefix = f"{self.location}: " if self.location and self.location.file else ""
         return one_line(f"{prefix}{'warning: ' if self.warning else ''}{self.message}")
 
 

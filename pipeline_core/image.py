@@ -6,7 +6,8 @@ torch is imported by `pixels`, never by this module: a pipeline of CPU kernels o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
@@ -38,7 +39,11 @@ class Raster:
     buffer: Any
     wrap: tuple[bool, bool] = field(default=(False, False), kw_only=True)
     meta: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    channels: ClassVar[Any]
+    if TYPE_CHECKING:
+
+        @property
+        def channels(self) -> tuple[str, ...]:
+            """Names of the last axis, in order."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -57,8 +62,13 @@ class Raster:
             raise KindError(
                 f"{name}: {shape[3]} channels in the buffer, but {len(self.channels)} names: {self.channels}"
             )
+        object.__setattr__(self, "wrap", (bool(self.wrap[0]), bool(self.wrap[1])))
         if type(self.meta) is not MappingProxyType:
             object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        return partial(type(self), **{**held, "meta": dict(self.meta)}), ()
 
     @property
     def dtype(self) -> str:
@@ -108,7 +118,8 @@ class Raster:
             buffer = buffer.to(torch.float32)
             if scale:
                 buffer /= scale
-        return buffer.permute(0, 3, 1, 2)
+        pixels: torch.Tensor = buffer.permute(0, 3, 1, 2)
+        return pixels
 
     @property
     def array(self) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -173,6 +184,7 @@ class Image(Raster):
     alpha: Alpha = "none"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
         super().__post_init__()
         if len(set(self.channels)) != len(self.channels):
             raise KindError(f"Image: two channels have one name: {self.channels}")
@@ -298,9 +310,9 @@ def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
         return buffer
     scale = FULL_SCALE.get(buffer.dtype.name)
     if scale is None:
-        return buffer.astype(np.float32)
+        return np.asarray(buffer, np.float32)
     # Dividing is correctly rounded; multiplying by the reciprocal is not, and 8-bit round trips must be exact.
-    return np.divide(buffer, np.float32(scale), dtype=np.float32)
+    return np.asarray(np.divide(buffer, np.float32(scale), dtype=np.float32))
 
 
 def _no_memory(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:

@@ -54,8 +54,15 @@ def _links(value: Any) -> Any:
     raise _mistake("must be a link like 'node' or 'node.output', or a list of links")
 
 
+def _limit(value: Any) -> Any:
+    if value is None or type(value) in (int, float):
+        return value
+    raise _mistake(f"must be a number (got {show(value)})")
+
+
+Limit = Annotated[int | float | None, PlainValidator(_limit, json_schema_input_type=float | None)]
 Links = Annotated[str | list[str], PlainValidator(_links, json_schema_input_type=str | list[str])]
-"""One complaint for a bad value, not one for each way in which it could have been good."""
+# One complaint for a bad value, where a union of types has one for each way in which it could have been good.
 
 
 class _Frozen(BaseModel):
@@ -67,8 +74,8 @@ class ParamSpec(_Frozen):
 
     type: Literal["str", "int", "float", "bool", "path", "color"]
     default: Any = None
-    minimum: int | float | None = None
-    maximum: int | float | None = None
+    minimum: Limit = None
+    maximum: Limit = None
     choices: list[Any] | None = None
     help: str = ""
 
@@ -191,6 +198,16 @@ def parse_spec(raw: bytes, file: str, *, folder: Path | None = None) -> tuple[Sp
     return spec, problems
 
 
+def spec_of(value: Mapping[str, Any], *, folder: Path | None = None) -> Spec:
+    """The pipeline that plain values describe, as a file would hold them. SpecError with every problem."""
+    problems: list[Problem] = []
+    spec, _ = _read_models(Document(plain(value), ""), problems)
+    if problems or spec is None:
+        raise SpecError(problems=problems)
+    spec._folder = folder or Path()
+    return spec
+
+
 def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | None, set[str]]:
     value = document.value
     if not isinstance(value, dict):
@@ -250,7 +267,7 @@ def _problem(item: Any, document: Document) -> Problem:
         message = f"'{loc[-1]}' is no name: a name begins with a letter and has letters, digits, _ and -"
         return Problem(message, document.locate(loc, key=True))
     if kind == "mistake":
-        subject = f"{owner}, input '{loc[3]}'" if len(loc) > 3 else owner
+        subject = f"{owner}, input '{loc[3]}'" if len(loc) > 3 else f"{owner}, '{inner}'" if inner else owner
         return Problem(f"{subject}: {item['msg']}", document.locate(loc))
     if loc == ["pipeline"]:
         message = f"'pipeline' is the version of the file format and must be 1 (got {show(item['input'])})"
