@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import runpy
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of pipelines/ with its photographs, so that pictures are written nowhere else."""
     if importlib.util.find_spec("skimage") is None:
         pytest.skip("the photographs come out of scikit-image, which is not installed")
@@ -41,7 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (*FILES, "photos.py"):
         shutil.copyfile(FOLDER / name, copy / name)
     runpy.run_path(str(copy / "photos.py"))["copy_photos"](copy / "photos")
-    return copy
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield copy
 
 
 def test_every_pipeline_is_listed_here() -> None:
@@ -59,7 +62,7 @@ def test_every_photograph_says_where_it_comes_from(folder: Path) -> None:
 def test_runs_and_saves_what_it_promises(folder: Path, name: str) -> None:
     import cv2
 
-    result = run_graph(load(folder / name), save=True, device="cpu")
+    result = run_graph(load(folder / name), save=True, device="cpu", cache=False)
     assert {path.name for path in result.saved.values()} == set(SIZES[name])
     for path in result.saved.values():
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -88,7 +91,7 @@ def test_yaml_and_json_are_the_same_pipeline(folder: Path) -> None:
         twin = folder / name.replace(".json", ".yaml")
         keys = [[step.key for step in pipeline_core.plan(path).steps] for path in (folder / name, twin)]
         assert keys[0] == keys[1]
-        values = [pipeline_core.run(path, device="cpu") for path in (folder / name, twin)]
+        values = [pipeline_core.run(path, device="cpu", cache=False) for path in (folder / name, twin)]
         assert values[0].keys() == values[1].keys()
         for output, value in values[0].items():
             assert np.array_equal(value.array, values[1][output].array)
@@ -101,7 +104,9 @@ def test_only_runs_no_more_than_the_output_needs(folder: Path) -> None:
 
 def test_the_poster_shows_the_figure_the_rocket_and_the_night(folder: Path) -> None:
     """Where things are in the picture: an orange suit, a blue night that is darker above, a bright rocket."""
-    poster = pipeline_core.run(folder / "launch-poster.yaml", only=["medium"], device="cpu")["medium"].array[0]
+    poster = pipeline_core.run(folder / "launch-poster.yaml", only=["medium"], device="cpu", cache=False)[
+        "medium"
+    ].array[0]
     suit = poster[270:330, 60:90].mean((0, 1))
     sky, below = poster[5:40, 400:440].mean((0, 1)), poster[240:280, 400:440].mean((0, 1))
     rocket = poster[150:280, 335:350].mean((0, 1))
