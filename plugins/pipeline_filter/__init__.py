@@ -1,12 +1,18 @@
-"""Being built."""
+"""Filters: weighted sums, picks and measures of a pixel's neighbourhood, and enhancement."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline_core import hookimpl
+from pipeline_filter.blur import blur, convolve, defocus, directional_blur
+from pipeline_filter.morphology import close, dilate, erode, open  # noqa: A004  the field's word
+
+__all__ = ["blur", "close", "convolve", "defocus", "dilate", "directional_blur", "erode", "open"]
 
 
 @hookimpl
 def operations() -> Sequence[Callable[..., Any]]:
     """What this plugin offers."""
-    return []
+    return [blur, directional_blur, defocus, convolve, dilate, erode, open, close]
