@@ -14,42 +14,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pipeline_core.cache.disk import ChangedError, Disk, describe
+from pipeline_core.cache.disk import Disk, describe
 from pipeline_core.cache.index import Durability
 from pipeline_core.cache.lease import Claims
 from pipeline_core.cache.record import DamagedError, Record
+from pipeline_core.cache.storing import Digests, Result, Storing
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pipeline_core.cache.collect import Collected, Verified
     from pipeline_core.cache.memory import Memory
-    from pipeline_core.cache.writer import Writer
 
 Policy = Literal["auto", "always", "never"]
-Digests = tuple[str, ...] | None
 
 LIMIT = 20 << 30
 MEMORY = 512 << 20
-SMALL = 1 << 20
-"""Results of at most so many bytes are always worth storing."""
-GAIN = 3.0
-"""A larger one is stored when computing it again would take so many times what storing and loading it takes."""
-COST_PER_BYTE = 0.9e-9
-"""Seconds to store and load a byte, until the folder's own figure is measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What `Cache.store` was given, on its way to disk."""
-
-    record: Record
-    values: tuple[Any, ...]
-    fingerprint: int
-    content_key: str | Callable[[], str | None] | None
-    digests: Digests | Future[Digests]
-    node: str
-    insists: bool
 
 
 @dataclass(slots=True)
@@ -90,27 +70,24 @@ class Cache:
         self,
         folder: Path | None,
         *,
-        limit: int | None = None,
-        memory: int = MEMORY,
-        durability: Durability = "process",
-        warn: Callable[[str], None] = lambda message: None,
+        limit: int | None,
+        memory: int,
+        durability: Durability,
+        warn: Callable[[str], None],
     ) -> None:
         self.session = Counters()
         self._said: set[str] = set()
         self._tell = warn
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._made_writer: Writer | None = None
         self._memory_limit = memory
         self._memory: Memory | None = None
         self._used: dict[str, float] = {}
         self._flushed = Counters()
-        self._cost_per_byte: float | None = None
-        self._begun = False
-        self._limit = limit
         self._disk = Disk(folder, durability=durability, warn=self._warn) if folder is not None else None
         if self._disk is not None and limit is not None:
             self._disk.index.put_notes("fact", {"limit": limit})
+        self._storing = Storing(self._disk, self._stored, self._warn)
         self._claims = Claims(self._disk.index) if self._disk else None
 
     @classmethod
@@ -217,6 +194,7 @@ class Cache:
         parts: Mapping[str, Any] | None = None,
         policy: Policy = "auto",
         digests: Digests | Future[Digests] = None,
+        fingerprint: int | None = None,
         node: str = "",
     ) -> bool:
         """Keep a computed result; whether it goes to disk. Hashing and writing happen behind the computation.
@@ -226,12 +204,14 @@ class Cache:
         content_key  the text, or a function that the writer calls when it comes to this result
         policy       "auto" weighs seconds against bytes; "always"; "never"
         digests      those of the values, where they are known or on their way
+        fingerprint  `values.fingerprint` of them, where it was taken when they were made
         node         its name, for warnings
 
         Waits only while too many bytes are in flight. The values must not be written to any more; where somebody does
         before they are on disk, the entry is not kept, and a warning names the node.
         """
-        from pipeline_core.values import compact, fingerprint, nbytes
+        from pipeline_core.values import compact, nbytes
+        from pipeline_core.values import fingerprint as take_fingerprint
 
         with self._lock:
             self.session.misses += 1
@@ -243,22 +223,25 @@ class Cache:
         if not (to_disk or to_memory):
             return False
         if to_memory:
-            values = tuple(map(compact, values))
+            compacted = tuple(map(compact, values))
+            if any(new is not old for new, old in zip(compacted, values, strict=True)):
+                values, fingerprint = compacted, None
+        if fingerprint is None:
+            fingerprint = take_fingerprint(values)
         record = Record(
             key, content_key if isinstance(content_key, str) else None, operation_key, (), seconds, recompute_seconds,
             parts or {}, time.time(),
         )  # fmt: skip
-        result = _Result(record, values, fingerprint(values), content_key, digests, node, policy == "always")
+        result = Result(record, values, fingerprint, content_key, digests, node, policy == "always")
         if to_memory and not self._keep_in_memory(result):
             return False
         if to_disk:
-            self._begin()
-            self._writer.submit(lambda: self._write(result), size)
+            self._storing.put(result, size)
         return to_disk
 
     def is_worth_storing(self, recompute_seconds: float, nbytes: int) -> bool:
         """What the "auto" policy decides: seconds to compute it again against seconds to store and load it."""
-        return nbytes <= SMALL or recompute_seconds >= GAIN * nbytes * self._seconds_per_byte()
+        return self._storing.is_worth_storing(recompute_seconds, nbytes)
 
     def digests(self, given: tuple[Any, ...]) -> Digests:
         """The content digest of each output's value; None where one holds something that can't be stored.
@@ -277,18 +260,9 @@ class Cache:
         """The same behind the computation, in turn with the stores. Keeps the values alive until then."""
         from pipeline_core import values
 
-        return self._writer.submit(lambda: self.digests(given), sum(map(values.nbytes, given)))
+        return self._storing.submit(lambda: self.digests(given), sum(map(values.nbytes, given)))
 
-    @property
-    def _writer(self) -> Writer:
-        from pipeline_core.cache.writer import Writer
-
-        with self._lock:
-            if self._made_writer is None:
-                self._made_writer = Writer()
-            return self._made_writer
-
-    def _keep_in_memory(self, result: _Result) -> bool:
+    def _keep_in_memory(self, result: Result) -> bool:
         """False where the values can't be stored anywhere (a network, say)."""
         from pipeline_core.cache.memory import Memory
         from pipeline_core.values import UnstorableError
@@ -302,58 +276,17 @@ class Cache:
             return False
         return True
 
-    def _write(self, result: _Result) -> None:
-        """In the writer's thread. Nothing that goes wrong here may reach the run."""
-        from concurrent.futures import Future
-
-        from pipeline_core.values import UnstorableError, fingerprint
-
+    def _stored(self, record: Record) -> None:
+        """In the writer's thread, after a result came to disk."""
+        if self._memory is not None:
+            self._memory.describe(record)
         assert self._disk is not None
-        record, entry = result.record, describe(result.record.key, result.node)
-        try:
-            digests = result.digests.result() if isinstance(result.digests, Future) else result.digests
-            if callable(result.content_key):
-                record = replace(record, content_key=result.content_key())
-            stored = self._disk.store(
-                record, result.values, digests, lambda: fingerprint(result.values) == result.fingerprint
-            )
-            if stored is not None:
-                self._collect_if_due()
-        except UnstorableError as error:
-            if result.insists:
-                self._warn(f"{entry}: {error}; it is not kept")
-        except ChangedError:
-            self._warn(f"{entry}: somebody wrote into its value after it was returned; it is not kept")
-        except OSError as error:
-            self._warn(f"cache {self._disk.folder}: can't write there ({error.strerror}); results may not be kept")
-        except Exception as error:  # a kind's own code, a plan's parts: the run goes on without this entry
-            self._warn(f"{entry}: it is not kept ({type(error).__name__}: {error})")
+        limit = self.limit
+        if self._disk.index.totals().get("bytes", 0) > limit:
+            from pipeline_core.cache import collect
 
-    def _begin(self) -> None:
-        """Before the first store: clear up after the dead, and measure the folder if nobody has."""
-        with self._lock:
-            if self._begun:
-                return
-            self._begun = True
-        self._writer.submit(self._clear_up, 0)
-
-    def _clear_up(self) -> None:
-        from pipeline_core.cache.collect import sweep_temporaries
-
-        assert self._disk is not None
-        sweep_temporaries(self._disk)
-        if self._disk.index.note("fact", "seconds per byte") is None:
-            try:
-                self._cost_per_byte = self._disk.measure()
-            except OSError:
-                return  # the store that follows says what is wrong
-            self._disk.index.put_notes("fact", {"seconds per byte": self._cost_per_byte})
-
-    def _seconds_per_byte(self) -> float:
-        if self._cost_per_byte is None:
-            known = self._disk.index.note("fact", "seconds per byte") if self._disk else None
-            self._cost_per_byte = known if isinstance(known, float) and known > 0 else COST_PER_BYTE
-        return self._cost_per_byte
+            self._note_use()
+            collect.collect(self._disk, to=int(limit * collect.ROOM))
 
     # -- claims, notes -----------------------------------------------------------------------------------------------
 
@@ -442,17 +375,6 @@ class Cache:
         collect.sweep(self._disk, grace=0)
         return collected
 
-    def _collect_if_due(self) -> None:
-        from pipeline_core.cache import collect
-
-        assert self._disk is not None
-        if self._limit is None:
-            self._limit = self.limit
-        limit = self._limit
-        if self._disk.index.totals().get("bytes", 0) > limit:
-            self._note_use()
-            collect.collect(self._disk, to=int(limit * collect.ROOM))
-
     def _note_use(self) -> None:
         if self._disk is None:
             return
@@ -470,16 +392,14 @@ class Cache:
     def flush(self) -> None:
         """Return when everything is written."""
         if os.getpid() == self._pid:
-            if self._made_writer is not None:
-                self._made_writer.flush()
+            self._storing.flush()
             self._note_use()
 
     def close(self) -> None:
         """Finish writing, and let go of the folder."""
         if os.getpid() == self._pid:
             self.flush()
-            if self._made_writer is not None:
-                self._made_writer.close()
+            self._storing.close()
             if self._disk is not None:
                 self._disk.index.close()
 

@@ -62,6 +62,12 @@ class Memory:
         entry = self._entries.get(key)
         return entry.record if entry else None
 
+    def describe(self, record: Record) -> None:
+        """The same result is on disk by now: its record knows the digests."""
+        with self._lock:
+            if entry := self._entries.get(record.key):
+                entry.record = record
+
     def get(self, key: str) -> tuple[Any, ...] | None:
         """The values, or None. DamagedError (and the entry is gone) where somebody wrote into them since."""
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,15 @@ def test_what_can_not_be_taken_apart_is_not_kept(cache: Cache, warnings: list[st
     put(cache, "a", Options({"net": object()}))
     assert held(cache) == ""
     assert warnings == []
+
+
+def test_what_is_on_disk_as_well_has_digests(tmp_path: Path) -> None:
+    with Cache.open(tmp_path) as cache:
+        put(cache, "a", image(1))
+        cache.flush()
+        found = cache.find("a")
+        assert found is not None
+        assert found.digests == cache.digests((image(1),))
 
 
 def test_devices_are_counted_apart(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
