@@ -126,7 +126,7 @@ class _FileSchema:
                 self.defs[name] = self.params(operation, [p for p in operation.params if p.name != "format"])
         cases = []
         for names, written in suffixes.items():
-            asked = {"properties": {"path": {"pattern": _ending(written)}}, "required": ["path"]}
+            asked = {"properties": {"path": {"type": "string", "pattern": _ending(written)}}, "required": ["path"]}
             params = {"anyOf": [_reference(name) for name in names]}
             cases.append({"if": asked, "then": {"properties": {"params": params}}})
         frame["properties"]["from"] = _reference("link")

@@ -34,7 +34,7 @@ def default_text(param: Param) -> str:
 
 def operations_page(offered: Catalogue, distribution: str = DISTRIBUTION) -> str:
     """A page in Markdown: a section per plugin of a distribution, with all its operations."""
-    plugins = [plugin for plugin in offered.plugins if plugin.distribution == distribution and not plugin.problem]
+    plugins = [plugin for plugin in offered.plugins if plugin.distribution == distribution and plugin.operations]
     operations = {(operation.plugin, operation.name): operation for operation in offered}
     parts = [
         "# Operations",

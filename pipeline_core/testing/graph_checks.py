@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline_core.errors import GraphError
@@ -15,20 +15,19 @@ from pipeline_core.plan import make_plan
 from pipeline_core.plugins import Catalogue
 from pipeline_core.schema import plain
 from pipeline_core.spec import Spec
-from pipeline_core.testing.samples import FORMS, Trial, changed, make_value
+from pipeline_core.testing.samples import FORMS, changed, make_value
 from pipeline_core.testing.subject import ContractError, Inputs, Subject
-
-_NODE = "subject"
 
 
 def infers_what_it_gives(subject: Subject) -> None:
     """What is said before the run about size, channels, dtype, colour and alpha is what the run gives."""
+    node = _OneNode(subject.operation)
     for trial in subject.trials():
         inputs = trial.inputs()
-        graph = _graph(subject.operation, inputs, trial.params)
+        graph = node.graph(inputs, trial.params)
         outputs = subject.run(trial, inputs)
         try:
-            facts = infer(graph, [name for name in graph.order if name in graph.spec.nodes])[_NODE]
+            facts = infer(graph, [name for name in graph.order if name in graph.spec.nodes])[node.name]
         except GraphError as error:
             if outputs is not None:
                 raise ContractError(f"{trial}: refused before the run, taken by the run: {error}") from None
@@ -47,12 +46,13 @@ def _facts(value: Any) -> str:
 
 def is_refused_wrong_kinds(subject: Subject) -> None:
     """A link that gives another kind than an input takes is a mistake of the file, told before anything runs."""
+    node = _OneNode(subject.operation)
     for trial in subject.trials()[:1]:
         for part in subject.operation.inputs:
             wrong = next(kind for kind in ("Table", "Image") if kind not in part.kinds)
             inputs = {**trial.inputs(), part.name: [make_value(wrong, FORMS[0], "", {})]}
             try:
-                _graph(subject.operation, inputs, trial.params)
+                node.graph(inputs, trial.params)
             except GraphError as error:
                 if f"input '{part.name}'" in str(error):
                     continue
@@ -64,49 +64,65 @@ def is_refused_wrong_kinds(subject: Subject) -> None:
 
 def has_steady_keys(subject: Subject) -> None:
     """Same params, same key, defaults written out or not; another value of any param, another key."""
+    node = _OneNode(subject.operation)
     for trial in subject.trials()[:1]:
-        key = _key(subject, trial, trial.params)
-        if _key(subject, trial, dict(reversed(list(trial.params.items())))) != key:
+        inputs = trial.inputs()
+
+        def key(params: Mapping[str, Any], inputs: Inputs = inputs) -> str:
+            plan = make_plan(node.graph(inputs, params), save=False, with_facts=False)
+            return plan.steps[plan.index[node.name]].key
+
+        plain_key = key(trial.params)
+        if key(dict(reversed(list(trial.params.items())))) != plain_key:
             raise ContractError("the order in which params are written changes the key")
         for param in subject.operation.params:
-            if not param.required and plain(trial.params[param.name]) == param.default:
-                rest = {name: value for name, value in trial.params.items() if name != param.name}
-                if _key(subject, trial, rest) != key:
-                    raise ContractError(f"writing out the default of '{param.name}' changes the key")
-            other = changed(param, trial.params[param.name], subject.files)
-            is_other = other is not trial.params[param.name]
-            if is_other and _key(subject, trial, {**trial.params, param.name: other}) == key:
+            now = trial.params[param.name]
+            rest = {name: value for name, value in trial.params.items() if name != param.name}
+            if not param.required and plain(now) == param.default and key(rest) != plain_key:
+                raise ContractError(f"writing out the default of '{param.name}' changes the key")
+            other = changed(param, now, subject.files)
+            if other is not now and key({**rest, param.name: other}) == plain_key:
                 raise ContractError(f"'{param.name}' = {other!r} does not change the key")
 
 
-def _key(subject: Subject, trial: Trial, params: Mapping[str, Any]) -> str:
-    graph = _graph(subject.operation, trial.inputs(), params)
-    plan = make_plan(graph, save=False, with_facts=False)
-    return plan.steps[plan.index[_NODE]].key
+class _OneNode:
+    """Pipelines in which nodes that give values feed one node of an operation."""
 
+    name = "subject"
 
-def _graph(operation: Operation, inputs: Inputs, params: Mapping[str, Any]) -> Graph:
-    """A pipeline in which nodes that give these values feed one node of the operation."""
-    assert operation.function is not None
-    sources = {f"{name}_{i}": value for name, values in inputs.items() for i, value in enumerate(values)}
-    many = {part.name for part in operation.inputs if part.many}
-    links = {name: [f"{name}_{i}" for i in range(len(values))] for name, values in inputs.items()}
-    nodes: dict[str, Any] = {name: {"op": f"local.give_{name}"} for name in sources}
-    nodes[_NODE] = {
-        "op": f"local.{operation.name}",
-        "inputs": {name: found if name in many else found[0] for name, found in links.items()},
-        "params": plain(dict(params)),
-    }
-    spec = Spec.model_validate({"pipeline": 1, "nodes": nodes, "outputs": {"out": {"from": _NODE}}})
-    functions = [operation.function, *(_giving(f"give_{name}", value) for name, value in sources.items())]
-    return build(spec, Catalogue.of(functions))
+    def __init__(self, operation: Operation) -> None:
+        assert operation.function is not None
+        self.operation = operation
+        self.offered = Catalogue.of([operation.function])
+        self.given: dict[str, Any] = {}
 
+    def graph(self, inputs: Inputs, params: Mapping[str, Any]) -> Graph:
+        nodes: dict[str, Any] = {}
+        links: dict[str, Any] = {}
+        many = {part.name for part in self.operation.inputs if part.many}
+        for name, values in inputs.items():
+            for i, value in enumerate(values):
+                nodes[f"{name}_{i}"] = {"op": f"local.{self.source(f'{name}_{i}', value)}"}
+            links[name] = [f"{name}_{i}" for i in range(len(values))] if name in many else f"{name}_0"
+        nodes[self.name] = {
+            "op": f"local.{self.operation.name}",
+            "inputs": links,
+            "params": plain(dict(params)),
+        }
+        spec = {"pipeline": 1, "nodes": nodes, "outputs": {"out": {"from": self.name}}}
+        return build(Spec.model_validate(spec), self.offered)
 
-def _giving(name: str, value: Any) -> Callable[[], Any]:
-    def give() -> Any:
-        return value
+    def source(self, name: str, value: Any) -> str:
+        """The name of an operation that gives this value, and has one key whatever the value is."""
+        source = f"give_{name}_{type(value).__name__}"
+        self.given[source] = value
+        if source not in self.offered.operations:
 
-    give.__name__ = name
-    give.__doc__ = "A sample."
-    give.__annotations__ = {"return": type(value)}
-    return mark(infer=lambda: value)(give)
+            def give() -> Any:
+                return self.given[source]
+
+            give.__name__ = source
+            give.__doc__ = "A sample."
+            give.__annotations__ = {"return": type(value)}
+            self.offered.add([mark(infer=lambda: self.given[source])(give)])
+        return source

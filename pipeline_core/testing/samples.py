@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from pipeline_core.examples import example_value, given_examples
-from pipeline_core.image import Alpha, File, Image, Mask, Table
+from pipeline_core.image import FULL_SCALE, Alpha, File, Image, Mask, Table
 from pipeline_core.keys import canonical, paths_in
 from pipeline_core.operation import Operation, Param
 from pipeline_core.schema import checker, plain
@@ -40,7 +40,8 @@ FORMS = (
     Form(),
     Form("RGBA", "uint8", "straight"),
     Form("RGBA", "float32", "associated"),
-    Form("Y"),
+    Form("Y", "uint16"),
+    Form("RGBZ"),
     Form("RGB", wrap=True),
 )
 
@@ -94,7 +95,7 @@ def _pixels(form: Form, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     down, across = np.ogrid[:HEIGHT, :WIDTH]
     disc = (((down - HEIGHT / 2) ** 2 + (across - WIDTH / 2) ** 2) < (HEIGHT / 4) ** 2)[None, ..., None]
     pixels = rng.random(shape) * 0.5 + disc * 0.5  # noise, and something to be found in it
-    if form.dtype != "float32":
+    if form.dtype in FULL_SCALE:
         return _stored(pixels, form.dtype)
     pixels = pixels * 1.6 - 0.1  # light above 1 and a little below 0 are values like others
     if form.alpha != "none":
@@ -104,7 +105,7 @@ def _pixels(form: Form, rng: np.random.Generator) -> np.ndarray[Any, Any]:
 
 
 def _stored(pixels: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
-    return np.rint(pixels * 255).astype(np.uint8) if dtype == "uint8" else pixels.astype(dtype)
+    return np.rint(pixels * FULL_SCALE[dtype]).astype(dtype) if dtype in FULL_SCALE else pixels.astype(dtype)
 
 
 def sample_files(folder: str | Path) -> tuple[Path, Path]:
@@ -124,17 +125,21 @@ def sample_files(folder: str | Path) -> tuple[Path, Path]:
 def trials(
     operation: Operation, file: Path, params: Mapping[str, Any], own: Mapping[str, Sequence[Any]]
 ) -> Iterator[Trial]:
-    """Every form of the inputs with the plain params, with and without the optional inputs; then each choice."""
+    """Every form of the inputs with the plain params, with and without the optional inputs; then other params.
+
+    Each other choice or number of one param meets two of the forms, and all forms have their turn.
+    """
     first, *others = param_sets(operation, file, params)
     for kinds in _kinds(operation, own):
-        forms = FORMS if "Image" in kinds.values() else (FORMS[0], FORMS[1], FORMS[4]) if kinds else FORMS[:1]
+        forms = FORMS if "Image" in kinds.values() else (FORMS[0], FORMS[1], FORMS[-1]) if kinds else FORMS[:1]
         many = frozenset(part.name for part in operation.inputs if part.many)
         required = {part.name: kinds[part.name] for part in operation.inputs if not part.optional}
         for form in forms:
             yield Trial(form, kinds, many, first[1], own=own)
             if len(required) < len(kinds):
                 yield Trial(form, required, many, first[1], own=own)
-            for note, chosen in others:
+        for i, (note, chosen) in enumerate(others):
+            for form in dict.fromkeys((forms[i % len(forms)], forms[(i + 2) % len(forms)])):
                 yield Trial(form, kinds, many, chosen, note, own)
 
 
@@ -153,15 +158,27 @@ def _kinds(operation: Operation, own: Mapping[str, Sequence[Any]]) -> Iterator[d
 
 
 def param_sets(operation: Operation, file: Path, given: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """(what is special, canonical params): first the plain ones, then one for every other choice of every param."""
-    start = {param.name: plain(given.get(param.name, _start(param, file))) for param in operation.params}
+    """(what is special, canonical params): first the plain ones, then others with one param changed.
+
+    Every choice of a param that has a few, and one other number or colour for a param that has a default.
+    """
+    checks = {param.name: checker(param.schema) for param in operation.params}
+    start = {p.name: checks[p.name](plain(given.get(p.name, _start(p, file)))) for p in operation.params}
     found = [("", start)]
     for param in operation.params:
         if param.name not in given:
-            others = [choice for choice in choices(param.schema) if choice != start[param.name]]
-            found += [(f"{param.name}={choice}", {**start, param.name: choice}) for choice in others]
-    checks = {param.name: checker(param.schema) for param in operation.params}
-    return [(note, {name: checks[name](value) for name, value in params.items()}) for note, params in found]
+            found += [(f"{param.name}={value}", {**start, param.name: value}) for value in _others(param, start)]
+    return found
+
+
+def _others(param: Param, start: Mapping[str, Any]) -> list[Any]:
+    now = start[param.name]
+    check = checker(param.schema)
+    few = [check(choice) for choice in choices(param.schema)]
+    if few or param.required or isinstance(now, (str, Path)):
+        return [value for value in few if value != now]
+    other = changed(param, now, (Path(), Path()))
+    return [] if other is now else [other]
 
 
 def _start(param: Param, file: Path) -> Any:
