@@ -263,8 +263,8 @@ class _YamlReader:
             self.refuse_tag(event)
         try:
             refuse_long_text(event.value)
-            # Not implicit: quoted, a block, or marked as text with a lone "!".
-            return plain_scalar(event.value) if event.implicit[0] else event.value
+            # All else is quoted, a block, or marked as text with a lone "!".
+            return plain_scalar(event.value) if event.implicit[0] and event.tag is None else event.value
         except ValueError as error:
             raise self.fail(event.start_mark, str(error)) from None
 

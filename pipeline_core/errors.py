@@ -45,9 +45,10 @@ class PipelineError(Exception):
 
     def __init__(self, message: str = "", problems: Sequence[Problem] = ()) -> None:
         self.problems = tuple(in_file_order(problems))
-        lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
-        if len(self.problems) > MAX_PROBLEMS:
-            lines.append(f"... and {len(self.problems) - MAX_PROBLEMS:,} more")
+        shown = MAX_PROBLEMS + 1  # the last may be TOO_MANY
+        lines = [str(problem) for problem in self.problems[:shown]]
+        if len(self.problems) > shown:
+            lines.append(f"... and {len(self.problems) - shown:,} more")
         super().__init__(message or "\n".join(lines))
 
 

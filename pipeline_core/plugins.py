@@ -88,7 +88,7 @@ class Catalogue:
             choices = " or ".join(f"'{plugin}.{name}'" for plugin in offered)
             raise PluginError(f"operation '{name}' is offered by two plugins: {listing(offered)}. Write {choices}")
         hint = did_you_mean(name, [*self.operations, *self.conflicts]) or self._near_alias(name)
-        raise PluginError(f"unknown operation '{name}'{hint or self._lost()}")
+        raise PluginError(f"unknown operation '{name}'{hint}{self._lost()}")
 
     def _lost(self) -> str:
         """Plugins that did not load, since the operation that is missing may be one of theirs."""

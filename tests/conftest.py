@@ -1,0 +1,47 @@
+"""What every test may count on: the user's own cache folder is left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Catalogue and results go to a folder of this test session."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("PIPELINE_CACHE")
+    os.environ["PIPELINE_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["PIPELINE_CACHE"]
+    else:
+        os.environ["PIPELINE_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """Runs the command `pipeline` in a process of its own, as a user would."""
+
+    def run(
+        *arguments: object, cwd: Path | None = None, timeout: float = 120, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("pipeline")
+        return subprocess.run(
+            [str(program), *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
