@@ -30,7 +30,7 @@ from pipeline_core.errors import Location, Problem, SpecError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_ALIASES = 100
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
 MAX_DIGITS = 100
 MAX_KEYS = 10_000
 MAX_TEXT = 1 << 16

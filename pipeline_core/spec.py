@@ -192,6 +192,11 @@ def parse_spec(raw: bytes, file: str, *, folder: Path | None = None) -> tuple[Sp
     """As `read_spec`, from bytes; `file` names them in messages and tells JSON by its ending."""
     document = read_document(raw, file)
     problems = list(document.problems)
+    for section, most in MAX_SECTION.items():
+        found = document.value.get(section) if isinstance(document.value, dict) else None
+        if isinstance(found, dict) and len(found) > most:
+            message = f"{len(found):,} {section}; a file may have {most:,}"
+            raise SpecError(problems=[*problems, Problem(message, document.locate([section], key=True))])
     spec, holes = _read_models(document, problems)
     if spec is not None:
         spec._document, spec._folder, spec._holes = document, folder or Path(), frozenset(holes)
@@ -214,10 +219,6 @@ def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | No
         found = "is empty" if value is None else f"holds {show(value)}"
         message = f"a pipeline file is a mapping with 'pipeline: 1', 'nodes' and 'outputs', but this one {found}"
         raise SpecError(problems=[*problems, Problem(message, document.locate([]))])
-    for section, most in MAX_SECTION.items():
-        if isinstance(value.get(section), dict) and len(value[section]) > most:
-            message = f"{len(value[section]):,} {section}; a file may have {most:,}"
-            raise SpecError(problems=[*problems, Problem(message, document.locate([section], key=True))])
     try:
         return Spec.model_validate(value), set()
     except ValidationError as error:
