@@ -10,45 +10,27 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import File, Image, Mask, OperationError, operation
-from pipeline_io import bmp, icc, jpeg, png, tiff, webp
-from pipeline_io.facts import FormatName
+from pipeline_io import bmp, exr_write, jpeg, png, tiff, webp
 from pipeline_io.samples import Nan, samples
+from pipeline_io.target import Depth, Target, for_image, for_mask
 
-Suffix = Literal["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"]
-Depth = Literal["auto", 8, 16, "half", "float"]
+Suffix = Literal["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "exr"]
 
 FormatParam = Annotated[Suffix, Field(description="the kind of file, by its suffix")]
 DepthParam = Annotated[
-    Depth, Field(description="bits of a sample; auto: the image's own integers, for floats 8, in tiff half or float")
+    Depth,
+    Field(
+        description="bits of a sample; auto: the image's own where the file can hold them, else 8; in exr half or float"
+    ),
 ]
 NanParam = Annotated[Nan, Field(description="what becomes of NaN and infinity; keep is for half and float")]
 Quality = Annotated[int, Field(ge=1, le=100, description="of jpeg and lossy webp: 100 is largest and best")]
 Compression = Annotated[
-    int, Field(ge=0, le=9, description="of png and tiff: 0 none, 1 fastest, 9 smallest; the pixels are the same")
+    int,
+    Field(
+        ge=0, le=9, description="of png, tiff and zipped exr: 0 none, 1 fastest, 9 smallest; the pixels are the same"
+    ),
 ]
-
-_FORMATS: dict[str, FormatName] = {"jpg": "jpeg", "tif": "tiff", "jpeg": "jpeg", "tiff": "tiff", "png": "png",
-                                   "webp": "webp", "bmp": "bmp"}  # fmt: skip
-_DTYPES = {8: "uint8", 16: "uint16", "half": "float16", "float": "float32"}
-_HOLDS = {"png": ("uint8", "uint16"), "tiff": ("uint8", "uint16", "float16", "float32")}
-_WRITABLE = (("Y",), ("Y", "A"), ("R", "G", "B"), ("R", "G", "B", "A"))
-
-
-@dataclass(frozen=True)
-class _Target:
-    """What is about to be written; made, with every refusal that needs no pixels, before anything runs."""
-
-    format: FormatName
-    dtype: str
-    color: str
-    alpha: bool
-
-    @property
-    def empty(self) -> File:
-        return self.file(b"")
-
-    def file(self, content: bytes) -> File:
-        return File(content, media_type=f"image/{self.format}")
 
 
 def _infer_image(
@@ -59,7 +41,7 @@ def _infer_image(
     alpha: str = "keep",
     **_: Any,
 ) -> File:
-    return _target(image, _FORMATS[format], depth, drop=alpha == "drop").empty
+    return for_image(image, format, depth, drop=alpha == "drop").empty
 
 
 def _infer_mask(
@@ -69,11 +51,12 @@ def _infer_mask(
     depth: Depth = "auto",
     **_: Any,
 ) -> File:
-    _one(mask)
-    return _Target(_FORMATS[format], _dtype(mask, _FORMATS[format], depth), "data", alpha=False).empty
+    return for_mask(mask, format, depth).empty
 
 
-@operation(device="cpu", infer=_infer_image, aliases=("save", "write", "export"))
+@operation(
+    device="cpu", infer=_infer_image, aliases=("save", "write", "export", "imwrite", "Write", "SaveImage", "output")
+)
 def encode_image(
     image: Image,
     *,
@@ -84,6 +67,9 @@ def encode_image(
         Literal["4:4:4", "4:2:2", "4:2:0"], Field(description="of jpeg: how much less of colour is kept than of light")
     ] = "4:4:4",
     compression: Compression = 4,
+    exr_compression: Annotated[
+        exr_write.Codec, Field(description="of exr; pxr24, b44 and dwa change the values a little")
+    ] = "zip",
     lossless: Annotated[bool, Field(description="of webp: keep every pixel as it is")] = False,
     nan: NanParam = "refuse",
     dither: Annotated[bool, Field(description="hide the steps of 8 bits under fine, always equal noise")] = False,
@@ -92,28 +78,33 @@ def encode_image(
     ] = "keep",
     metadata: Annotated[bool, Field(description="put the image's texts into the file")] = True,
 ) -> File:
-    """An image as a PNG, JPEG, WebP, TIFF or BMP file.
+    """An image as a PNG, JPEG, WebP, TIFF, BMP or OpenEXR file.
 
-    Nothing is converted on the way: colour is written as it is and named in the file (sRGB, cICP and gAMA in PNG; an
-    ICC profile else). Alpha is straight in all formats but TIFF, which is written with the image's own state; an
-    associated image is divided by its alpha for the others. WebP has no grey and stores it as RGB. The same image and
-    params give the same bytes.
+    Nothing is converted on the way: colour is written as it is and named in the file (sRGB, cICP and gAMA in PNG,
+    colorInteropID and chromaticities in OpenEXR; an ICC profile else). Alpha is straight in all formats but OpenEXR,
+    where it is associated, and TIFF, which has the image's own state; an image of the other state is divided or
+    multiplied by its alpha. OpenEXR holds channels of any names, so layers too (`stack_layers`). WebP has no grey and
+    stores it as RGB. The same image and params give the same bytes.
 
-    Texts (`meta`) go into iTXt chunks of a PNG and into the XMP of JPEG, TIFF and WebP; BMP has no place for them.
+    Texts (`meta`) go into iTXt chunks of a PNG, attributes of an OpenEXR and the XMP of JPEG, TIFF and WebP; BMP has no
+    place for them.
 
     Convention: floats are clamped to 0..1 and rounded to the nearest integer, halves to even; nothing wraps.
 
-    Refused: batches; channels other than Y, YA, RGB, RGBA; alpha in a JPEG; linear floats as integers, which would band
+    Refused: batches; channels other than Y, YA, RGB, RGBA (but in OpenEXR); alpha in a JPEG; linear floats as integers, which would band
     (`color_convert` to srgb_rec709_scene first); colour spaces that the file can't name; values that are not finite.
     """
-    target = _target(image, _FORMATS[format], depth, drop=alpha == "drop")
-    straight = target.alpha and target.format != "tiff"
-    pixels = samples(image, target.dtype, straight=straight, nan=_checked(nan, target.dtype), dither=dither)
-    if "A" in image.channels and not target.alpha:
-        pixels = pixels[..., :-1]
+    target = for_image(image, format, depth, drop=alpha == "drop")
+    state = target.kind.alpha or image.alpha
+    keeps = "A" in target.channels
+    pixels = samples(
+        image, target.dtype, state=state if keeps else "none", nan=_checked(nan, target.dtype), dither=dither
+    )
+    if "A" in image.channels and not keeps:
+        pixels = np.delete(pixels, image.index("A"), axis=2)
+    settings = _Settings(quality, subsampling, compression, exr_compression, lossless)
     meta = image.meta if metadata else {}
-    settings = _Settings(quality, subsampling, compression, lossless)
-    return target.file(_encoded(pixels, target, image.alpha == "associated", meta, settings))
+    return target.kind.file(_encoded(pixels, target, state == "associated", meta, settings))
 
 
 @operation(device="cpu", infer=_infer_mask)
@@ -132,12 +123,10 @@ def encode_mask(
 
     As `encode_image`; no colour space is named in the file.
     """
-    _one(mask)
-    name = _FORMATS[format]
-    target = _Target(name, _dtype(mask, name, depth), "data", alpha=False)
-    pixels = samples(mask, target.dtype, straight=False, nan=_checked(nan, target.dtype), dither=False)
-    settings = _Settings(quality, "4:4:4", compression, lossless)
-    return target.file(_encoded(pixels, target, False, mask.meta if metadata else {}, settings))
+    target = for_mask(mask, format, depth)
+    pixels = samples(mask, target.dtype, state="none", nan=_checked(nan, target.dtype), dither=False)
+    settings = _Settings(quality, "4:4:4", compression, "zip", lossless)
+    return target.kind.file(_encoded(pixels, target, False, mask.meta if metadata else {}, settings))
 
 
 @dataclass(frozen=True)
@@ -145,18 +134,19 @@ class _Settings:
     quality: int
     subsampling: str
     compression: int
+    exr_compression: exr_write.Codec
     lossless: bool
 
 
 def _encoded(
-    pixels: np.ndarray[Any, Any], target: _Target, associated: bool, meta: Mapping[str, str], settings: _Settings
+    pixels: np.ndarray[Any, Any], target: Target, associated: bool, meta: Mapping[str, str], settings: _Settings
 ) -> bytes:
-    color = target.color
-    match target.format:
+    color, level = target.color, settings.compression
+    match target.kind.name:
         case "png":
-            return png.encode(pixels, color=color, meta=meta, compression=settings.compression)
+            return png.encode(pixels, color=color, meta=meta, compression=level)
         case "tiff":
-            return tiff.encode(pixels, associated=associated, color=color, meta=meta, compression=settings.compression)
+            return tiff.encode(pixels, associated=associated, color=color, meta=meta, compression=level)
         case "jpeg":
             return jpeg.encode(
                 pixels, color=color, meta=meta, quality=settings.quality, subsampling=settings.subsampling
@@ -165,62 +155,17 @@ def _encoded(
             return webp.encode(
                 _colored(pixels), color=color, meta=meta, quality=settings.quality, lossless=settings.lossless
             )
-        case "bmp":
+        case "exr":
+            return exr_write.encode(
+                pixels, target.channels, color=color, meta=meta, codec=settings.exr_compression, level=level
+            )
+        case _:
             return bmp.encode(_colored(pixels) if pixels.shape[2] == 2 else pixels)
 
 
 def _colored(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Grey as three equal channels, alpha behind."""
     return pixels if pixels.shape[2] > 2 else pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]]
-
-
-def _target(image: Image, name: FormatName, depth: Depth, drop: bool) -> _Target:
-    _one(image)
-    if image.channels not in _WRITABLE:
-        raise OperationError(
-            f"a {name} file holds Y, YA, RGB or RGBA, but the channels are {', '.join(image.channels)}; "
-            "pick some of them with channel_select"
-        )
-    keeps = "A" in image.channels and not drop
-    if keeps and name == "jpeg":
-        raise OperationError(
-            "a jpeg file holds no alpha: merge the image over a background first, save as png, or set alpha: drop"
-        )
-    dtype = _dtype(image, name, depth)
-    _nameable(image, name, dtype)
-    return _Target(name, dtype, image.color, keeps)
-
-
-def _one(image: Image | Mask) -> None:
-    if image.batch > 1:
-        raise OperationError(f"a file holds one picture, but this is a batch of {image.batch}: save them one by one")
-
-
-def _dtype(image: Image | Mask, name: FormatName, depth: Depth) -> str:
-    holds = _HOLDS.get(name, ("uint8",))
-    if depth == "auto":
-        return image.dtype if image.dtype in holds else "uint8"
-    dtype = _DTYPES[depth]
-    if dtype not in holds:
-        bits = [str(word) for word, other in _DTYPES.items() if other in holds]
-        raise OperationError(
-            f"a {name} file holds {' or '.join(bits)} bits, not {depth}; save as tiff, or set depth: auto"
-        )
-    return dtype
-
-
-def _nameable(image: Image, name: FormatName, dtype: str) -> None:
-    """Refuses a colour space that would be lost: by too few bits, or by a file that can't say which it is."""
-    color = image.color
-    mend = "use color_convert to srgb_rec709_scene first"
-    if color.startswith("lin_") and dtype.startswith("uint") and image.dtype.startswith("float"):
-        raise OperationError(
-            f"linear light ({color}) in {dtype} would band in the dark: {mend}, or save a tiff with depth: half or float"
-        )
-    if color in ("data", "unknown", "srgb_rec709_scene"):
-        return
-    if name == "bmp" or not (icc.named(color) or (name == "png" and color in png.NAMED)):
-        raise OperationError(f"a {name} file has no way to say that its colours are {color}: {mend}")
 
 
 def _checked(nan: Nan, dtype: str) -> Nan:

@@ -14,8 +14,8 @@ MAX_FILE_BYTES = 2**31
 MAX_PIXELS = 2**28
 """Larger pictures are refused undecoded: 16384 x 16384."""
 
-FormatName = Literal["png", "jpeg", "webp", "tiff", "bmp"]
-READ = "PNG, JPEG, WebP, TIFF and BMP"
+FormatName = Literal["png", "jpeg", "webp", "tiff", "bmp", "exr"]
+READ = "PNG, JPEG, WebP, TIFF, BMP and OpenEXR"
 
 CHANNELS: dict[int, tuple[str, ...]] = {
     1: ("Y",),
@@ -32,11 +32,11 @@ _MAGIC: tuple[tuple[bytes, FormatName], ...] = (
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
     (b"BM", "bmp"),
+    (b"\x76\x2f\x31\x01", "exr"),
 )
 _OTHERS = (
     (b"GIF8", "a GIF"),
     (b"8BPS", "a Photoshop PSD"),
-    (b"\x76\x2f\x31\x01", "an OpenEXR"),
     (b"\0\0\1\0", "an ICO"),
     (b"\0\0\2\0", "a CUR"),
     (b"DDS ", "a DDS"),
@@ -57,10 +57,26 @@ _OTHERS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Which of a file's pixels are wanted, where it holds more than one picture, and where in the result they lie.
+
+    `channels` are their names and types (half, float, uint) in the file; `left` and `top` may be negative.
+    """
+
+    part: int
+    channels: tuple[tuple[str, str], ...]
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """A file's header in our words. Width and height are as stored, before `orientation` (Exif's 1 to 8) is applied.
 
     `room` is the most bytes of pixels that the file's own bytes can hold, where its compression has a limit.
+    `stored` says what to decode where that is not simply everything.
     """
 
     format: FormatName
@@ -73,6 +89,7 @@ class Facts:
     orientation: int = 1
     meta: Mapping[str, str] = field(default_factory=dict)
     room: int | None = None
+    stored: Stored | None = None
 
     @property
     def size(self) -> tuple[int, int]:

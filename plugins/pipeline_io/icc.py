@@ -18,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 _D65 = (0.3127, 0.3290)
 _ACES = (0.32168, 0.33767)
 # x and y of red, green, blue and white
-_GAMUTS = {
+GAMUTS = {
     "rec709": ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), _D65),
     "p3d65": ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),
     "rec2020": ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),
@@ -66,7 +66,7 @@ def describe(profile: bytes) -> str:
 def named(color: str) -> bool:
     """Whether `build` has a profile for this colour space."""
     transfer, _, rest = color.partition("_")
-    return (transfer in _GAMMAS or transfer == "srgb") and rest.rpartition("_")[0] in _GAMUTS
+    return (transfer in _GAMMAS or transfer == "srgb") and rest.rpartition("_")[0] in GAMUTS
 
 
 @cache
@@ -146,7 +146,7 @@ def _transfer(curve: Array) -> str | None:
 
 
 def _gamut(matrix: Array) -> str | None:
-    errors = {name: float(np.abs(matrix - _to_d50(name)).max()) for name in _GAMUTS}
+    errors = {name: float(np.abs(matrix - _to_d50(name)).max()) for name in GAMUTS}
     best = min(errors, key=errors.__getitem__)
     return best if errors[best] < 0.003 else None
 
@@ -154,7 +154,7 @@ def _gamut(matrix: Array) -> str | None:
 @cache
 def _to_d50(gamut: str) -> Array:
     """RGB to XYZ, adapted to D50."""
-    *primaries, white = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in _GAMUTS[gamut])
+    *primaries, white = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in GAMUTS[gamut])
     columns = np.array(primaries).T
     to_xyz = columns * np.linalg.solve(columns, white)
     scale = (_BRADFORD @ _D50) / (_BRADFORD @ white)

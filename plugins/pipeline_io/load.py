@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, operation
-from pipeline_io import bmp, jpeg, native, png, tiff, webp
-from pipeline_io.facts import MAX_FILE_BYTES, Facts, sniff, within_limits
+from pipeline_io.facts import Facts
+from pipeline_io.source import Choice, content_of, facts_of, pixels_of
 
 Array = np.ndarray[Any, Any]
 
@@ -26,50 +26,81 @@ ColorParam = Annotated[
     ),
 ]
 OrientParam = Annotated[bool, Field(description="turn the picture as its Exif orientation says")]
+LayerParam = Annotated[
+    str,
+    Field(
+        description="of exr: a layer (diffuse), a part's name or one channel (Z); empty is the main layer, * all channels"
+    ),
+]
+PartParam = Annotated[str, Field(description="of exr: which part, by name or number, where a layer is in several")]
+WindowParam = Annotated[
+    Literal["display", "data"], Field(description="of exr: the picture's frame, or the pixels that the file holds")
+]
 
-_PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe}
 
-
-def _infer_image(*, path: Path, color: str = "auto", alpha: str = "auto", orient: bool = True) -> Image:
-    facts = _facts(path, _content(path))
+def _infer_image(
+    *,
+    path: Path,
+    color: str = "auto",
+    alpha: str = "auto",
+    orient: bool = True,
+    layer: str = "",
+    part: str = "",
+    window: str = "display",
+) -> Image:
+    facts = facts_of(path, content_of(path), Choice(layer, part, window))
     channels = tuple(name for name in facts.channels if name != "A" or alpha != "ignore")
     width, height = facts.size if orient else (facts.width, facts.height)
     return Image.stand_in(width, height, channels, dtype=facts.dtype, **_fields(facts, color, alpha))
 
 
-@operation(device="cpu", infer=_infer_image, aliases=("read", "open", "imread"))
+@operation(
+    device="cpu", infer=_infer_image, aliases=("read", "open", "imread", "Read", "LoadImage", "input", "load_exr")
+)
 def load_image(
-    *, path: Path, color: ColorParam = "auto", alpha: AlphaParam = "auto", orient: OrientParam = True
+    *,
+    path: Path,
+    color: ColorParam = "auto",
+    alpha: AlphaParam = "auto",
+    orient: OrientParam = True,
+    layer: LayerParam = "",
+    part: PartParam = "",
+    window: WindowParam = "display",
 ) -> Image:
-    """Load a picture: PNG, JPEG, WebP, TIFF or BMP, by its content.
+    """Load a picture: PNG, JPEG, WebP, TIFF, BMP or OpenEXR, by its content.
 
     The pixels stay in the file's own type, `(1, H, W, C)` of uint8, uint16, float16 or float32, and are what the file
     holds: nothing is multiplied by alpha, converted or clipped, and colour under alpha 0 is kept. Palettes and 1, 2 and
-    4 bits become 8 bits; 10 to 14 bits become 16; CMYK and YCbCr become RGB. Channels are Y, YA, RGB or RGBA.
+    4 bits become 8 bits; 10 to 14 bits become 16; CMYK and YCbCr become RGB. Channels are Y, YA, RGB or RGBA; of an
+    OpenEXR file those of one layer, R, G, B, A first (`list_layers` says which there are). Half stays half; a layer of
+    several types is float32.
 
     Colour is what the file says (cICP, an ICC profile of a named space, gAMA 1.0), else srgb_rec709_scene for integers
     and lin_rec709_scene for floats. A profile of no named space is not applied; its name is in `meta` as icc_profile.
-    Alpha is straight in PNG, WebP and BMP; a TIFF says itself. Texts of the file are in `meta`.
+    An OpenEXR's colour is its colorInteropID, else the space of its chromaticities; layers without colour are data.
+    Alpha is straight in PNG, WebP and BMP and associated in OpenEXR; a TIFF says itself. Texts of the file are in `meta`.
 
     Convention: the first page of a TIFF, and of a moving picture the first frame.
     Convention: an extra TIFF sample whose meaning the file does not say is straight alpha.
+    Convention: an OpenEXR picture has the size of its display window; where the file has no pixels, all channels are 0.
 
     Refused: files above 2 GiB, pictures above 2**28 pixels, damaged or cut-off files, other formats.
     """
-    content = _content(path)
-    facts = _facts(path, content)
-    pixels = _decode(path, content, facts)
-    if alpha == "ignore" and "A" in facts.channels:
-        pixels = pixels[:, :, :-1]
+    content = content_of(path)
+    facts = facts_of(path, content, Choice(layer, part, window))
+    pixels = pixels_of(path, content, facts)
+    channels = facts.channels
+    if alpha == "ignore" and "A" in channels:
+        pixels = np.delete(pixels, channels.index("A"), axis=2)
+        channels = tuple(name for name in channels if name != "A")
     if orient:
         pixels = oriented(pixels, facts.orientation)
-    channels = facts.channels[: pixels.shape[2]]
     fields = _fields(facts, color, alpha)
     return Image(np.ascontiguousarray(pixels)[None], channels=channels, meta=facts.meta, **fields)
 
 
-def _infer_mask(*, path: Path, channel: str = "auto", orient: bool = True) -> Mask:
-    facts = _facts(path, _content(path))
+def _infer_mask(*, path: Path, channel: str = "auto", orient: bool = True, layer: str = "", part: str = "") -> Mask:
+    facts = facts_of(path, content_of(path), Choice(layer, part))
     _chosen(facts, channel)
     width, height = facts.size if orient else (facts.width, facts.height)
     return Mask.stand_in(width, height, dtype="float32" if _is_luma(facts, channel) else facts.dtype)
@@ -84,16 +115,18 @@ def load_mask(
         Field(description="auto: alpha if the file has one, else grey, else luma"),
     ] = "auto",
     orient: OrientParam = True,
+    layer: LayerParam = "",
+    part: PartParam = "",
 ) -> Mask:
     """Load a mask: the alpha of a picture, or how bright it is; white is inside.
 
     Values are taken as the file holds them, in its own type. Luma of a coloured picture is float32,
     0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709, on the coded values).
     """
-    content = _content(path)
-    facts = _facts(path, content)
+    content = content_of(path)
+    facts = facts_of(path, content, Choice(layer, part))
     index = _chosen(facts, channel)
-    pixels = _decode(path, content, facts)
+    pixels = pixels_of(path, content, facts)
     if _is_luma(facts, channel):
         scale = {"uint8": 255, "uint16": 65535}.get(facts.dtype, 1)
         weights = np.array([0.2126, 0.7152, 0.0722]) / scale
@@ -114,34 +147,6 @@ def oriented(pixels: Array, orientation: int) -> Array:
     return pixels[rows, columns]
 
 
-def _content(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise OperationError(f"{path}: {size:,} bytes, above the limit of {MAX_FILE_BYTES:,}")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise OperationError(f"file not found: {path}") from None
-    except IsADirectoryError:
-        raise OperationError(f"{path} is a folder, not a file") from None
-    except OSError as error:
-        raise OperationError(f"{path} can't be read: {error.strerror or error}") from None
-
-
-def _facts(path: Path, content: bytes) -> Facts:
-    try:
-        return within_limits(_PROBES[sniff(content)](content))
-    except OperationError as error:
-        raise OperationError(f"{path}: {error}") from None
-
-
-def _decode(path: Path, content: bytes, facts: Facts) -> Array:
-    try:
-        return bmp.decode(content, facts) if facts.format == "bmp" else native.decode(content, facts)
-    except OperationError as error:
-        raise OperationError(f"{path}: {error}") from None
-
-
 def _fields(facts: Facts, color: str, alpha: str) -> dict[str, Any]:
     state = facts.alpha
     if state != "none" and alpha != "auto":
@@ -152,7 +157,7 @@ def _fields(facts: Facts, color: str, alpha: str) -> dict[str, Any]:
 def _chosen(facts: Facts, channel: str) -> int:
     """The position of the channel asked for; of the first where luma is asked for."""
     if channel == "auto":
-        return len(facts.channels) - 1 if "A" in facts.channels else 0
+        return facts.channels.index("A") if "A" in facts.channels else 0
     name = {"alpha": "A", "red": "R", "green": "G", "blue": "B"}.get(channel)
     if name is None:
         return 0
@@ -162,4 +167,6 @@ def _chosen(facts: Facts, channel: str) -> int:
 
 
 def _is_luma(facts: Facts, channel: str) -> bool:
-    return facts.channels[0] == "R" and (channel == "luma" or (channel == "auto" and "A" not in facts.channels))
+    return facts.channels[:3] == ("R", "G", "B") and (
+        channel == "luma" or (channel == "auto" and "A" not in facts.channels)
+    )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline_core import Image, Mask, OperationError
+from pipeline_core import Alpha, Image, Mask, OperationError
 
 Array = np.ndarray[Any, Any]
 Nan = Literal["refuse", "zero", "keep"]
@@ -14,26 +14,26 @@ Nan = Literal["refuse", "zero", "keep"]
 _HALF_MOST = 65504
 
 
-def samples(image: Image | Mask, dtype: str, *, straight: bool, nan: Nan, dither: bool) -> Array:
+def samples(image: Image | Mask, dtype: str, *, state: Alpha, nan: Nan, dither: bool) -> Array:
     """The picture as `(H, W, C)` of `dtype`, without a copy where nothing has to change.
 
-    With `straight`, associated colour is divided by alpha, and left as it is where alpha is 0.
+    `state` is the alpha state that is wanted: associated colour is divided by alpha for straight (and left as it is
+    where alpha is 0), straight colour multiplied for associated; with none, and without alpha, nothing is done.
     """
-    divide = straight and isinstance(image, Image) and image.alpha == "associated"
-    if image.dtype == dtype and not divide and dtype.startswith("uint"):
-        return _buffer(image)
-    if image.dtype.startswith("uint") and dtype.startswith("uint") and not divide and not dither:
+    given = image.alpha if isinstance(image, Image) else "none"
+    turned = "none" not in (given, state) and given != state
+    if image.dtype == dtype and not turned:
+        return _finite(_buffer(image), nan)
+    if image.dtype.startswith("uint") and dtype.startswith("uint") and not turned and not dither:
         return _rescaled(_buffer(image), dtype)
     # Half and float differ only in range, and float32 holds both.
-    values = image.array[0]
-    if image.dtype.startswith("float"):
-        values = _finite(values, nan)
-    if divide:
-        values = _unassociated(values, image.channels.index("A"))
+    values = _finite(image.array[0], nan)
+    if turned and isinstance(image, Image):
+        values = (_unassociated if state == "straight" else _associated)(values, image)
     if dtype.startswith("uint"):
         alpha = image.channels.index("A") if "A" in image.channels else None
         return _quantised(values, dtype, dither, alpha)
-    if dtype == "float16" and (beyond := int((np.abs(values) > _HALF_MOST).sum())):
+    if dtype == "float16" and (beyond := int((np.isfinite(values) & (np.abs(values) > _HALF_MOST)).sum())):
         raise OperationError(
             f"{beyond:,} values are beyond the {_HALF_MOST} that half can hold; save with depth: float"
         )
@@ -55,12 +55,14 @@ def _rescaled(values: Array, dtype: str) -> Array:
 
 
 def _finite(values: Array, nan: Nan) -> Array:
+    if values.dtype.kind != "f" or nan == "keep":
+        return values
     finite = np.isfinite(values)
     wrong = finite.size - int(np.count_nonzero(finite))
-    if not wrong or nan == "keep":
+    if not wrong:
         return values
     if nan == "zero":
-        return np.where(finite, values, np.float32(0))
+        return np.where(finite, values, values.dtype.type(0))
     row, column, _ = np.argwhere(~finite)[0]
     raise OperationError(
         f"{wrong:,} of {values.size:,} values are not finite (the first at x {column}, y {row}); "
@@ -68,11 +70,17 @@ def _finite(values: Array, nan: Nan) -> Array:
     )
 
 
-def _unassociated(values: Array, alpha: int) -> Array:
-    weights = values[..., alpha : alpha + 1]
-    out = values / np.where(weights == 0, np.float32(1), weights)
-    out[..., alpha] = values[..., alpha]
-    return np.asarray(out)
+def _unassociated(values: Array, image: Image) -> Array:
+    alpha = values[..., [image.index("A")]]
+    out = values.copy()
+    out[..., image.color_indices] /= np.where(alpha == 0, np.float32(1), alpha)
+    return out
+
+
+def _associated(values: Array, image: Image) -> Array:
+    out = values.copy()
+    out[..., image.color_indices] *= values[..., [image.index("A")]]
+    return out
 
 
 def _quantised(values: Array, dtype: str, dither: bool, alpha: int | None) -> Array:

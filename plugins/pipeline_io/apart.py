@@ -1,0 +1,146 @@
+"""Decoding in a child process: what crashes, hangs or fills the memory there is an error here, and nothing else.
+
+A child serves many files, one at a time, and is put away after the first that it gave no answer to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pipeline_core import OperationError
+from pipeline_io.facts import Facts
+
+Array = np.ndarray[Any, Any]
+
+_PROGRAM = Path(__file__).with_name("decoder.py")
+_SECONDS = 8.0
+_BYTES_PER_SECOND = 20e6
+_SPARE_BYTES = 700 * 2**20
+
+
+class _Child:
+    """One decoding process, owned by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        # -P: the folder of the program holds modules of ours that others' must not be mistaken for.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(_PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask(self, request: dict[str, Any], seconds: float) -> Array:
+        """The pixels; OperationError with the reason the child gives, ChildProcessError if it gave none in time."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        timer = threading.Timer(seconds, self.process.kill)
+        timer.start()
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline() or b"null")
+            if answer is None:
+                raise ChildProcessError
+            if "error" not in answer:
+                pixels = np.empty(answer["shape"], answer["dtype"])
+                _fill(self.process.stdout, pixels)
+                return pixels
+        except (BrokenPipeError, json.JSONDecodeError):
+            raise ChildProcessError from None
+        finally:
+            timer.cancel()
+        raise OperationError(answer["error"])
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:  # what was not sent to a dead child is of no use
+                    continue
+
+
+_idle: list[_Child] = []
+_lock = threading.Lock()
+
+
+def decode(content: bytes, facts: Facts) -> Array:
+    """`(H, W, C)` pixels as stored, of the facts' channels; OperationError for a file that can't be decoded whole."""
+    stored = facts.stored
+    size = (stored.width, stored.height) if stored else (facts.width, facts.height)
+    nbytes = size[0] * size[1] * 4 * max(len(facts.channels), 4)
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
+        copy = Path(folder) / f"file.{facts.format}"
+        copy.write_bytes(content)
+        request = {
+            "path": str(copy),
+            "part": stored.part if stored else 0,
+            "size": size,
+            "channels": stored.channels if stored else None,
+            "bytes": 3 * nbytes + _SPARE_BYTES,
+        }
+        try:
+            pixels = _asked(request, _SECONDS + nbytes / _BYTES_PER_SECOND)
+        except ChildProcessError:
+            raise OperationError(
+                f"damaged {facts.format} file: decoding it crashed or took longer than its size allows"
+            ) from None
+        except OperationError as error:
+            text = " ".join(str(error).replace(str(copy), "file").split())
+            raise OperationError(f"damaged {facts.format} file: {text[:300]}") from None
+    if pixels.shape != (size[1], size[0], len(facts.channels)):
+        raise OperationError(f"damaged {facts.format} file: it holds {pixels.shape} values")
+    return pixels.astype(facts.dtype, copy=False)
+
+
+def _asked(request: dict[str, Any], seconds: float) -> Array:
+    with _lock:
+        # A fork inherits the list, but the children belong to the process that started them.
+        mine = [child for child in _idle if child.owner == os.getpid()]
+        _idle[:] = mine[:-1]
+    child = mine[-1] if mine else _Child()
+    try:
+        pixels = child.ask(request, seconds)
+    except OperationError:
+        _put_back(child)
+        raise
+    except BaseException:
+        child.close()
+        raise
+    _put_back(child)
+    return pixels
+
+
+def _put_back(child: _Child) -> None:
+    with _lock:
+        _idle.append(child)
+
+
+def _fill(source: IO[bytes], pixels: Array) -> None:
+    room = pixels.data.cast("B")
+    while room:
+        count = source.readinto(room)  # type: ignore[attr-defined]  # a BufferedReader
+        if not count:
+            raise ChildProcessError
+        room = room[count:]
+
+
+@atexit.register
+def _close_all() -> None:
+    for child in _idle:
+        if child.owner == os.getpid():
+            child.close()

@@ -1,0 +1,105 @@
+"""The program that decodes what may be hostile: a child process that can be killed, and that memory is rationed to.
+
+It reads one request per line, JSON, and answers each with one line of JSON, followed by the pixels' bytes. It is run
+as a file of its own, so that starting it imports no more than decoding takes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+import OpenImageIO
+
+Array = np.ndarray[Any, Any]
+Request = dict[str, Any]
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answers until there are no more requests."""
+    for line in requests:
+        request = json.loads(line)
+        try:
+            _ration(request["bytes"])
+            pixels = np.ascontiguousarray(decode(request))
+            answer = {"shape": pixels.shape, "dtype": pixels.dtype.name}
+        except MemoryError:
+            pixels, answer = None, {"error": "it takes more memory than its size allows"}
+        except Exception as error:  # whatever a library raises on a damaged file is the answer
+            pixels, answer = None, {"error": str(error) or type(error).__name__}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        if pixels is not None:
+            answers.write(pixels.data.cast("B"))
+        answers.flush()
+
+
+def decode(request: Request) -> Array:
+    """`(H, W, C)` pixels; an exception for a file that can't be decoded whole."""
+    settings = OpenImageIO.ImageSpec()
+    settings.attribute("oiio:UnassociatedAlpha", 1)
+    settings.attribute("oiio:reorient", 0)
+    source = OpenImageIO.ImageInput.open(request["path"], settings)
+    if source is None:
+        raise ValueError(OpenImageIO.geterror())
+    try:
+        if not source.seek_subimage(request["part"], 0):
+            raise ValueError(source.geterror() or "a part is not there")
+        spec = source.spec()
+        if (spec.width, spec.height) != tuple(request["size"]):
+            raise ValueError(f"its header says {request['size']} and its pixels {spec.width}x{spec.height}")
+        wanted = request["channels"]
+        runs = _runs(spec.channelnames, wanted) if wanted else [(0, spec.nchannels, None)]
+        blocks = [_read(source, request["part"], first, stop, kind) for first, stop, kind in runs]
+    finally:
+        source.close()
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate([block.astype(np.result_type(*blocks), copy=False) for block in blocks], axis=2)
+
+
+def _runs(names: tuple[str, ...], wanted: list[list[str]]) -> list[tuple[int, int, str]]:
+    """Channels that lie side by side and have one type are read at once: each reading inflates the file anew."""
+    runs: list[tuple[int, int, str]] = []
+    for name, kind in wanted:
+        if name not in names:
+            raise ValueError(f"its channel {name!a} is not there")
+        index = names.index(name)
+        if runs and runs[-1][1] == index and runs[-1][2] == kind:
+            runs[-1] = (runs[-1][0], index + 1, kind)
+        else:
+            runs.append((index, index + 1, kind))
+    return runs
+
+
+def _read(source: OpenImageIO.ImageInput, part: int, first: int, stop: int, kind: str | None) -> Array:
+    pixels = source.read_image(part, 0, first, stop, kind or source.spec().format)
+    complaint = source.geterror()
+    if pixels is None or complaint:
+        raise ValueError(complaint or "it can not be decoded")
+    array: Array = np.asarray(pixels)
+    if kind != "uint":
+        return array
+    floats = array.astype(np.float32)
+    if (floats.astype(np.float64) != array).any():
+        raise ValueError("it has integers above 2**24, which float32 can't hold; load the other channels by layer")
+    return floats
+
+
+def _ration(more: int) -> None:
+    """No more than `more` bytes of address space on top of what is in use now, where the system has such limits."""
+    try:
+        import resource
+
+        with open("/proc/self/statm") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    wanted = now + more
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if most < 0 else min(wanted, most), most))
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,108 @@
+"""Writing OpenEXR: OpenImageIO compresses the pixels, the header is ours.
+
+OpenImageIO's own header would name its version and the time, and the same picture would never be the same file twice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import OpenImageIO
+
+from pipeline_core import OperationError
+from pipeline_io import exr, icc
+
+Codec = Literal["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
+
+_STRUCTURE = (
+    "channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio", "screenWindowCenter",
+    "screenWindowWidth",
+)  # fmt: skip
+# Names with a meaning and a type of their own, which a text can't have.
+_TAKEN = frozenset({
+    *_STRUCTURE, *exr.TEXTS.values(), exr.REST, "adoptedNeutral", "altitude", "aperture", "chromaticities", "chunkCount",
+    "colorInteropID", "deepImageState", "dwaCompressionLevel", "envmap", "expTime", "focus", "framesPerSecond",
+    "imageCounter", "isoSpeed", "keyCode", "latitude", "longitude", "maxSamplesPerPixel", "multiView", "name",
+    "originalDataWindow", "preview", "tiles", "timeCode", "type", "utcOffset", "version", "view", "whiteLuminance",
+    "worldToCamera", "worldToNDC", "wrapmodes", "xDensity",
+})  # fmt: skip
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,254}")
+_LONG_NAMES = 0x400
+
+
+def encode(
+    pixels: np.ndarray[Any, Any],
+    channels: tuple[str, ...],
+    *,
+    color: str,
+    meta: Mapping[str, str],
+    codec: Codec,
+    level: int,
+) -> bytes:
+    """A scanline file of `(H, W, C)` float16 or float32 pixels with associated alpha, of one part."""
+    packed = _packed(pixels, channels, codec, level)
+    part, tables = exr.structure(packed)
+    attributes = {name: part.attributes[name] for name in _STRUCTURE} | _color(color) | _texts(meta)
+    version = 2 | (_LONG_NAMES if max(len(name) for name in (*attributes, *channels)) > 31 else 0)
+    header = struct.pack("<4sI", b"\x76\x2f\x31\x01", version)
+    for name, (kind, value) in sorted(attributes.items()):
+        header += name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value
+    header += b"\0"
+    count = exr.chunk_count(part)
+    offsets = np.frombuffer(packed, "<u8", count, tables) + np.uint64(len(header)) - np.uint64(tables)
+    return b"".join((header, offsets.astype("<u8").tobytes(), packed[tables + 8 * count :]))
+
+
+def _packed(pixels: np.ndarray[Any, Any], channels: tuple[str, ...], codec: Codec, level: int) -> bytes:
+    """A file by OpenImageIO, which writes to paths only."""
+    height, width, samples = pixels.shape
+    spec = OpenImageIO.ImageSpec(width, height, samples, "half" if pixels.dtype == np.float16 else "float")
+    spec.channelnames = channels
+    spec.attribute("compression", f"{codec}:{max(level, 1)}" if codec.startswith("zip") else codec)
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
+        path = Path(folder) / "file.exr"
+        out = OpenImageIO.ImageOutput.create(str(path))
+        written = out and out.open(str(path), spec) and out.write_image(np.ascontiguousarray(pixels)) and out.close()
+        if out is None or not written:
+            raise OperationError(f"the exr file can not be made: {(out or OpenImageIO).geterror()}")
+        return path.read_bytes()
+
+
+def _color(color: str) -> dict[str, tuple[str, bytes]]:
+    """The colour space by its name, and by its primaries where it has some."""
+    if color in ("data", "unknown"):
+        return {"colorInteropID": ("string", color.encode())}
+    found = {"colorInteropID": ("string", color.encode())}
+    gamut = color.partition("_")[2].rpartition("_")[0]
+    if color.startswith("lin_") and gamut in icc.GAMUTS:
+        corners = [n for corner in icc.GAMUTS[gamut] for n in corner]
+        found["chromaticities"] = ("chromaticities", struct.pack("<8f", *corners))
+    return found
+
+
+def _texts(meta: Mapping[str, str]) -> dict[str, tuple[str, bytes]]:
+    """A text attribute for each text; together as JSON those that can't be one."""
+    fits = {key: text for key, text in meta.items() if _is_plain(key, text)}
+    rest = {key: text for key, text in meta.items() if key not in fits}
+    found = {exr.TEXTS.get(key, key): ("string", text.encode()) for key, text in fits.items()}
+    if rest:
+        found[exr.REST] = ("string", json.dumps(rest, sort_keys=True).encode())
+    return found
+
+
+def _is_plain(key: str, text: str) -> bool:
+    return bool(
+        _NAME.fullmatch(key)
+        and key not in _TAKEN
+        and text == text.strip()
+        and text
+        and "\0" not in text
+        and not any("\ud800" <= c <= "\udfff" for c in text)
+    )
