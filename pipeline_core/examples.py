@@ -5,7 +5,9 @@ An author who knows better writes `Field(examples=[...])`: the first example is 
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import Any
 
 from pipeline_core.operation import Operation
@@ -21,6 +23,7 @@ _SHARES = {
 }  # fmt: skip
 _WORDS: dict[str, Any] = {"angle": 30, "channel": "R"}
 PATH = "art/picture.png"
+_PLAIN = re.compile(r"[a-z_][\w./-]*", re.ASCII)
 _NUMBER, _COLOR, _TEXT = 2, "#4080c0", "text"
 
 
@@ -51,11 +54,14 @@ def example_yaml(operation: Operation) -> str:
 
 
 def _flow(value: Any) -> str:
-    import yaml
-    import yamlcore
-
-    text: str = yaml.dump(value, Dumper=yamlcore.CoreDumper, default_flow_style=True, sort_keys=False, width=math.inf)
-    return text.removesuffix("\n").removesuffix("\n...")
+    """A value on one line of YAML: as JSON, without the quotes that it can do without."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("true", "false", "null"):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def given_examples(schema: dict[str, Any]) -> list[Any]:
