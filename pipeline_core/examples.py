@@ -23,7 +23,7 @@ _SHARES = {
 }  # fmt: skip
 _WORDS: dict[str, Any] = {"angle": 30, "channel": "R"}
 PATH = "art/picture.png"
-_PLAIN = re.compile(r"[a-z_][\w./-]*", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 _NUMBER, _COLOR, _TEXT = 2, "#4080c0", "text"
 
 
@@ -59,7 +59,7 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{_flow(key)}: {_flow(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("true", "false", "null"):
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in ("true", "false", "null"):
         return value
     return json.dumps(value, ensure_ascii=False)
 
