@@ -19,7 +19,10 @@ T = TypeVar("T")
 Digests = tuple[str, ...] | None
 
 SMALL = 8 << 20
-"""Results of at most so many bytes are always worth storing; larger ones when computing them again takes longer."""
+"""Results of at most so many bytes are always worth storing."""
+GAIN = 3.0
+"""A larger one is stored when computing it again would take so many times what storing and loading it takes: then the
+writer needs a third of a core at most, and a cold run is hardly slower for it."""
 COST_PER_BYTE = 0.9e-9
 """Seconds to store and load a byte, until the folder's own figure is measured."""
 
@@ -75,7 +78,7 @@ class Storing:
             self._writer.close()
 
     def is_worth_storing(self, recompute_seconds: float, nbytes: int) -> bool:
-        return nbytes <= SMALL or recompute_seconds >= nbytes * self._seconds_per_byte()
+        return nbytes <= SMALL or recompute_seconds >= GAIN * nbytes * self._seconds_per_byte()
 
     def _seconds_per_byte(self) -> float:
         if self._cost_per_byte is None:
