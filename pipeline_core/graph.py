@@ -164,7 +164,7 @@ class _Builder:
             self.problem(f"node '{name}': {facts}", "nodes", name, "op")
             return
         links = self.links(name, node, facts)
-        params = self.node_params(f"node '{name}'", node.params, facts, ("nodes", name))
+        params = self.node_params(f"node '{name}'", node.params, facts, ("nodes", name), elsewhere=node.inputs)
         self.nodes[name] = Node(name, facts.operation, links, params, ("nodes", name), node.cache)
 
     def links(self, name: str, node: NodeSpec, facts: _Facts) -> dict[str, tuple[Link, ...]]:
@@ -186,7 +186,7 @@ class _Builder:
             found = [self.link(text, name, given) for text in (value if isinstance(value, list) else (value,))]
             links[given] = tuple(link for link in found if link is not None)
         for wanted in facts.operation.inputs:
-            if not wanted.optional and wanted.name not in node.inputs:
+            if not wanted.optional and wanted.name not in (*node.inputs, *node.params):
                 kinds = " or ".join(show_kind(kind).lower() for kind in wanted.kinds)
                 message = f"node '{name}', input '{wanted.name}': is missing; '{facts.operation.name}' wants {_a(kinds)} there"
                 self.problem(message, "nodes", name, key=True)
@@ -235,7 +235,12 @@ class _Builder:
         return Link(target, position)
 
     def node_params(
-        self, owner: str, given: Mapping[str, Any], facts: _Facts, place: tuple[str, ...]
+        self,
+        owner: str,
+        given: Mapping[str, Any],
+        facts: _Facts,
+        place: tuple[str, ...],
+        elsewhere: Collection[str] = (),
     ) -> dict[str, Any]:
         params = dict(facts.defaults)
         for name, raw in given.items():
@@ -252,7 +257,7 @@ class _Builder:
             except ValueError as error:
                 self.problem(f"{owner}, param '{name}': {error}", *where)
         for name in facts.required:
-            if name not in given:
+            if name not in given and name not in elsewhere:
                 help_text = next(p.help for p in facts.operation.params if p.name == name)
                 told = f" ({help_text})" if help_text else ""
                 self.problem(f"{owner}: '{facts.operation.name}' wants param '{name}'{told}", *place, key=True)
@@ -281,13 +286,15 @@ class _Builder:
             return tuple(networkx.topological_sort(network))
         except networkx.NetworkXUnfeasible:
             pass
+        loops: set[str] = set()
         for component in networkx.strongly_connected_components(network):
             first = next(name for name in self.nodes if name in component) if len(component) > 1 else min(component)
             if len(component) > 1 or network.has_edge(first, first):
                 names = _loop(network, component, first)
                 shown = names if len(names) <= 12 else [*names[:6], "...", *names[-4:]]
                 self.problem(f"nodes feed each other in a loop: {' -> '.join(shown)}", "nodes", first, key=True)
-        return ()
+                loops |= component
+        return tuple(networkx.topological_sort(network.subgraph(self.nodes.keys() - loops)))
 
     def kinds(self, order: Iterable[str]) -> None:
         """The kind of every output, and whether every link gives what its input wants."""
@@ -295,7 +302,8 @@ class _Builder:
             node = self.nodes[name]
             for wanted in node.operation.inputs:
                 for link in node.links.get(wanted.name, ()):
-                    given = self.nodes[link.node].kinds[link.output] if link.node in self.nodes else ""
+                    kinds = self.nodes[link.node].kinds if link.node in self.nodes else ()
+                    given = kinds[link.output] if kinds else ""
                     if given and given not in wanted.kinds:
                         self.wrong_kind(node, wanted, link, given)
             node.kinds = self.kinds_of(node)

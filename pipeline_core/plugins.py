@@ -125,7 +125,8 @@ class Catalogue:
             wired = [part for part in operation.inputs if not part.optional]
             if [output.kind for output in operation.outputs] != ["File"] or len(wired) != 1 or wired[0].many:
                 continue
-            formats = next((param.schema.get("enum", ()) for param in operation.params if param.name == "format"), ())
+            schema = next((param.schema for param in operation.params if param.name == "format"), {})
+            formats = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
             if kind in wired[0].kinds:
                 for suffix in formats:
                     found.setdefault(str(suffix), []).append(operation)
