@@ -7,22 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Image, operation
-from pipeline_filter import arrays
-from pipeline_filter.associated import as_floats, filtered
+from pipeline_core import AnyRaster, operation
+from pipeline_filter.associated import on_stored, picked
 
 Shape = Annotated[Literal["square", "disc", "cross"], Field(description="of the neighbourhood")]
 Radius = Annotated[int, Field(ge=0, le=1024, description="pixels around the centre; 1 is 3x3")]
-
-
-def keeps_dtype(image: AnyRaster) -> bool:
-    """Whether values can be picked as they are stored: where there is nothing to be multiplied by alpha."""
-    return not isinstance(image, Image) or image.alpha != "straight"
-
-
-def picked(image: AnyRaster, **params: Any) -> AnyRaster:
-    """For `infer` rules: the same picture, in float32 where it has to be associated."""
-    return image if keeps_dtype(image) else as_floats(image)
 
 
 def _picked_in_turn(image: AnyRaster, shape: str, radius: int, largest: tuple[bool, ...]) -> AnyRaster:
@@ -33,10 +22,7 @@ def _picked_in_turn(image: AnyRaster, shape: str, radius: int, largest: tuple[bo
             buffer = kernels.extreme(buffer, shape, radius, image.wrap, largest=one)
         return buffer
 
-    if image.device == "cpu" and keeps_dtype(image):
-        stored = image.buffer if hasattr(image.buffer, "flags") else image.buffer.numpy()
-        return image.with_buffer(change(arrays, stored))
-    return filtered(image, change)
+    return on_stored(image, change)
 
 
 @operation(infer=picked, support=lambda radius, **_: radius, aliases=("maximum", "max_filter", "grow"))
