@@ -130,6 +130,7 @@ class _Run:
         self.futures: dict[int, Future[tuple[str, ...] | None]] = {}
         self.taken: set[int] = set()
         self.crash: BaseException | None = None
+        self.suspects: dict[int, set[int]] = {}
 
     # --- from outside ---
 
@@ -211,8 +212,23 @@ class _Run:
             if index not in self.kept:
                 continue
             values = self.values[index] or self.loaded(index)
-            if values is not None:
+            if values is None:
+                continue
+            if self.guard and self.mark(values) != self.marks[index]:
+                self.blame_maker(index)
+            else:
                 self.result.outputs[target.name] = values[target.link.output]
+
+    def blame_maker(self, index: int) -> None:
+        """A value that nobody was found to write into while he read it changed all the same."""
+        step = self.steps[index]
+        reason = (
+            f"its value changed after it was returned: plugin '{step.node.operation.plugin}' must not keep a reference "
+            f"to what '{step.node.operation.name}' returns"
+        )
+        error = self.node_error(step, {}, RuntimeError(reason))
+        self.tell(Failed(step.name, step.node.operation.name, str(error)))
+        self.result.failures.append(error)
 
     def tell(self, event: Event) -> None:
         if self.listeners:
@@ -323,10 +339,10 @@ class _Run:
         self.tell(Started(step.name, step.node.operation.name))
         try:
             if not self.known(index):
-                inputs = self.inputs(index)
-                if inputs is None:  # a stored input was damaged: it is being computed, and this step waits for it
+                given = self.gather(index)
+                if given is None:  # a stored input was damaged: it is being computed, and this step waits for it
                     return
-                self.compute(index, inputs, started)
+                self.compute(index, given, started)
             self.save(index)
         except Cancelled:
             with self.condition:
@@ -348,8 +364,9 @@ class _Run:
                 self.stopping = True
                 self.condition.notify_all()
 
-    def compute(self, index: int, inputs: dict[str, list[Any]], started: float) -> None:
+    def compute(self, index: int, given: dict[int, tuple[Any, ...]], started: float) -> None:
         step = self.steps[index]
+        inputs = {name: [given[source][output] for source, output in links] for name, links in step.sources}
         try:
             operation = self.operation(step)
             if self.plan.device != "cpu":
@@ -361,7 +378,7 @@ class _Run:
                 values = call(operation, inputs, step.node.params, step.node.kinds)
             finally:
                 reporter.reset(token)
-            self.check_trespass(index)
+            self.check_trespass(index, given)
             for path, state in step.files.items():
                 if not unchanged(path, state):
                     raise RuntimeError(f"'{path.name}' changed while it was read; run again")
@@ -371,7 +388,7 @@ class _Run:
             raise self.node_error(step, inputs, error) from error
         seconds = time.perf_counter() - started
         size = sum(nbytes(value) for value in values)
-        if self.guard and self.uses[index]:
+        if self.guard and (self.uses[index] or index in self.kept):
             self.marks[index] = self.mark(values)
         with self.condition:
             self.hold(index, values, size)
@@ -406,18 +423,16 @@ class _Run:
 
         return report
 
-    def inputs(self, index: int) -> dict[str, list[Any]] | None:
-        """The values of a step's inputs; None when one has to be computed again, and the step was put back."""
-        gathered: dict[str, list[Any]] = {}
-        for name, links in self.steps[index].sources:
-            gathered[name] = []
-            for source, output in links:
-                values = self.values[source] or self.loaded(source)
-                if values is None:
-                    self.put_back(index, source)
-                    return None
-                gathered[name].append(values[output])
-        return gathered
+    def gather(self, index: int) -> dict[int, tuple[Any, ...]] | None:
+        """What a step reads, by the step it comes from; None when that has to be computed again: it was put back."""
+        given: dict[int, tuple[Any, ...]] = {}
+        for source in self.sources[index]:
+            values = self.values[source] or self.loaded(source)
+            if values is None:
+                self.put_back(index, source)
+                return None
+            given[source] = values
+        return given
 
     def put_back(self, index: int, source: int) -> None:
         with self.condition:
@@ -428,21 +443,28 @@ class _Run:
                 self.require(source)
             self.condition.notify_all()
 
-    def check_trespass(self, index: int) -> None:
-        """Blames the operation that wrote into an input; what is damaged is not used any more."""
+    def check_trespass(self, index: int, given: dict[int, tuple[Any, ...]]) -> None:
+        """Blames the operation that wrote into an input; what is damaged is not used any more.
+
+        Checked is what this step was given: somebody who was found out before may have had the value dropped.
+        """
         if not self.guard:
             return
-        for source in self.sources[index]:
-            values = self.values[source]
-            if values is not None and self.mark(values) != self.marks[source]:
-                name, operation = self.steps[source].name, self.steps[index].node.operation
-                with self.condition:
+        for source, values in given.items():
+            if self.mark(values) == self.marks[source]:
+                continue
+            with self.condition:
+                if self.values[source] is values:
                     self.drop(source)
                     self.records[source] = None
-                raise RuntimeError(
-                    f"the value of '{name}' changed while this node ran: plugin '{operation.plugin}' writes into the "
-                    f"input of '{operation.name}'; it must clone it first"
-                )
+                suspects = self.suspects.setdefault(source, {index})
+                suspects |= {i for i, at in enumerate(self.state) if at == RUNNING and source in self.sources[i]}
+                found = [self.steps[i].node.operation for i in sorted(suspects)]
+            changed = f"the value of '{self.steps[source].name}' changed while this node ran"
+            plugin, *others = dict.fromkeys(f"plugin '{operation.plugin}' ('{operation.name}')" for operation in found)
+            if others:
+                plugin = f"one of {', '.join([plugin, *others])}"
+            raise RuntimeError(f"{changed}: {plugin} writes into its input; it must clone it first")
 
     def mark(self, values: tuple[Any, ...]) -> int:
         return hash(tuple(fingerprint(value) for value in values))
