@@ -151,6 +151,12 @@ class Raster:
             array = array.astype(np.float32)
         return replace(self, buffer=array, **changes)
 
+    def like(self, *, width: int | None = None, height: int | None = None, dtype: str = "float32", **changes: Any) -> Self:
+        """A stand-in (see `Image.stand_in`) like this one, but for what is said: what most `infer` rules return."""
+        channels = changes.get("channels", self.channels)
+        shape = (self.batch, height or self.height, width or self.width, len(channels))
+        return replace(self, buffer=_no_memory(shape, dtype), **changes)
+
     def to(self, device: str) -> Self:
         """The same on another device ('cpu', 'cuda', 'cuda:1', 'mps', 'meta'), in its own dtype."""
         if device == self.device or (device == "cpu" and isinstance(self.buffer, np.ndarray)):

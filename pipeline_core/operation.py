@@ -60,8 +60,9 @@ def operation(function: Any = None, **facts: Any) -> Any:
     support  which input pixels one output pixel needs: 0 pointwise; a radius; a function of the params; absent: all
     device   "cpu" for an operation that can't run on an accelerator
     cache    "always" or "never" keep results on disk, against the engine's own judgement ("auto")
-    infer    same signature as the operation; takes and gives stand-ins (`Image.stand_in`) to say size, channels,
-             colour and alpha before anything runs. Absent: the operation itself runs on torch's meta device
+    infer    same signature as the operation; takes and gives stand-ins (`image.like(...)`, `Image.stand_in`) to say
+             size, channels, colour and alpha before anything runs. Absent: a pointwise operation is tried on one
+             pixel, any other on torch's meta device
     aliases  names under which people from other programs look for it
     """
 
