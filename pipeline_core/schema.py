@@ -290,7 +290,8 @@ class _Reader:
             else:
                 default = part.get("default")
                 fields[f"f{index}"] = (Optional[kind] if default is None else kind, Field(default, alias=name))  # noqa: UP045  built at run time
-        config = ConfigDict(extra="forbid" if schema.get("additionalProperties") is False else "ignore")
+        extra: Literal["forbid", "ignore"] = "forbid" if schema.get("additionalProperties") is False else "ignore"
+        config = ConfigDict(extra=extra, validate_default=True)
         model = create_model(schema.get("title", "Mapping"), __config__=config, **fields)
         return Annotated[model, _as_mapping(model)]
 
