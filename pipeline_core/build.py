@@ -43,7 +43,7 @@ class Pipeline:
         self._params[name] = {"type": type, **fields}
         return f"${{{name}}}"
 
-    def node(self, name: str, operation: str | Callable[..., Any], **given: Any) -> Ref:
+    def node(self, name: str, operation: str | Callable[..., Any], /, **given: Any) -> Ref:
         """A node. Keyword arguments that are nodes (or lists of them) are inputs, all others params.
 
         `operation` is the name of an installed operation, or a function that follows the rule for operations.
@@ -66,7 +66,7 @@ class Pipeline:
         self._nodes[name] = {"op": operation, "inputs": inputs, "params": params}
         return Ref(name)
 
-    def output(self, name: str, node: Ref, *, path: str | Path | None = None, **params: Any) -> None:
+    def output(self, name: str, node: Ref, /, *, path: str | Path | None = None, **params: Any) -> None:
         """Asks for a result; `path` says where a run with `save=True` writes it, `params` how it is encoded."""
         self._outputs[name] = {"from": node.link, "path": None if path is None else str(path), "params": plain(params)}
 

@@ -162,15 +162,32 @@ class _Builder:
         facts = self.facts(node.op)
         if isinstance(facts, PluginError):
             self.problem(f"node '{name}': {facts}", "nodes", name, "op")
+            self.without_operation(name, node)
             return
         links = self.links(name, node, facts)
         params = self.node_params(f"node '{name}'", node.params, facts, ("nodes", name), elsewhere=node.inputs)
         self.nodes[name] = Node(name, facts.operation, links, params, ("nodes", name), node.cache)
 
+    def without_operation(self, name: str, node: NodeSpec) -> None:
+        """What can be checked of a node whose operation is not known: where its links and references lead."""
+        for given, value in node.inputs.items():
+            for text in value if isinstance(value, list) else (value,):
+                self.link(text, name, given)
+        for param, raw in node.params.items():
+            self.reference(f"node '{name}', param '{param}'", raw, ("nodes", name, "params", param))
+
+    def reference(self, owner: str, raw: Any, where: tuple[str, ...]) -> None:
+        try:
+            substitute(raw, self.params)
+        except ValueError as error:
+            if not self.lacks(raw):
+                self.problem(f"{owner}: {error}", *where)
+
     def links(self, name: str, node: NodeSpec, facts: _Facts) -> dict[str, tuple[Link, ...]]:
         links: dict[str, tuple[Link, ...]] = {}
         for given, value in node.inputs.items():
             wanted = facts.inputs.get(given)
+            found = [self.link(text, name, given) for text in (value if isinstance(value, list) else (value,))]
             if wanted is None:
                 self.unknown_input(name, given, facts)
                 continue
@@ -183,7 +200,6 @@ class _Builder:
                     given,
                 )
                 continue
-            found = [self.link(text, name, given) for text in (value if isinstance(value, list) else (value,))]
             links[given] = tuple(link for link in found if link is not None)
         for wanted in facts.operation.inputs:
             if not wanted.optional and wanted.name not in (*node.inputs, *node.params):
@@ -248,6 +264,7 @@ class _Builder:
             where = (*place, "params", name)
             if check is None:
                 self.unknown_param(owner, name, facts, where)
+                self.reference(f"{owner}, param '{name}'", raw, where)
                 continue
             if self.lacks(raw):
                 continue

@@ -136,12 +136,13 @@ class OutputSpec(_Frozen):
 
 
 class Spec(_Frozen):
-    """A whole pipeline as its file says it."""
+    """A whole pipeline as its file says it. `$schema` is for the editor and means nothing to a run."""
 
     pipeline: Literal[1]
     params: dict[Name, ParamSpec] = {}
     nodes: dict[Name, NodeSpec]
     outputs: dict[Name, OutputSpec] = {}
+    editor_schema: str | None = Field(default=None, alias="$schema")
 
     _document: Document | None = PrivateAttr(default=None)
     _folder: Path = PrivateAttr(default=Path())

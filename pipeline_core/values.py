@@ -133,10 +133,9 @@ def fingerprint(value: Any) -> int:
     """
     total = 0
     for buffer in buffers(value):
-        if is_tensor(buffer):
-            if buffer.device.type != "cpu":
-                total = (total * 1000003 + buffer._version) % 2**64
-                continue
+        if is_tensor(buffer) and buffer.device.type != "cpu":
+            total = (total * 1000003 + buffer._version) % 2**64
+            continue
         array = _bytes_of(buffer) if is_tensor(buffer) else buffer
         flat = dense(array)
         if flat is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline_core.cli.options import FILE, PARAM, TRACEBACK, load, say_warnings
+from pipeline_core.cli.tables import count
 
 
 @click.command("check")
@@ -23,5 +24,4 @@ def command(file: str, params: tuple[str, ...], deep: bool, traceback: bool) -> 
 
         make_plan(graph)
     say_warnings(graph, lambda line: click.echo(line, err=True))
-    counts = f"{len(graph.spec.nodes)} nodes, {len(graph.spec.outputs)} outputs"
-    click.echo(f"{file}: good ({counts})")
+    click.echo(f"{file}: good ({count(len(graph.spec.nodes), 'node')}, {count(len(graph.spec.outputs), 'output')})")

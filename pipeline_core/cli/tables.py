@@ -40,3 +40,8 @@ def seconds(count: float) -> str:
     if count < 1:
         return f"{count * 1000:.0f} ms"
     return f"{count:.2f} s" if count < 60 else f"{int(count // 60)} min {count % 60:.0f} s"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
