@@ -137,24 +137,24 @@ def catalogue(folder: Path | None = None) -> Catalogue:
     """What the installed plugins offer; read from `folder` where it is still true, and kept there."""
     folder = folder or catalogue_folder()
     plugins = discover()
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, tuple[Operation, ...]] = {}
+    problems: dict[str, str] = {}
     for plugin in plugins:
         remembered = _remembered(folder, plugin)
         if remembered is not None:
             found[plugin.name] = remembered
-    missing = [plugin for plugin in plugins if plugin.name not in found]
-    for name, answer in _read_apart([plugin.name for plugin in missing]).items():
-        found[name] = answer
-        if not answer.get("problem"):
-            _remember(folder, next(plugin for plugin in missing if plugin.name == name), answer)
+    missing = {plugin.name: plugin for plugin in plugins if plugin.name not in found}
+    for name, answer in _read_apart(list(missing)).items():
+        found[name] = _described(answer)
+        problems[name] = answer.get("problem", "")
+        if not problems[name]:
+            _remember(folder, missing[name], answer)
     made = Catalogue()
     for plugin in plugins:
-        answer = found[plugin.name]
-        operations = [Operation.from_json(part) for part in answer.get("operations", ())]
-        for operation in operations:
+        for operation in found[plugin.name]:
             made._offer(replace(operation, plugin_version=plugin.version, source=plugin.source))
-        names = tuple(operation.name for operation in operations)
-        made.plugins.append(replace(plugin, operations=names, problem=answer.get("problem", "")))
+        names = tuple(operation.name for operation in found[plugin.name])
+        made.plugins.append(replace(plugin, operations=names, problem=problems.get(plugin.name, "")))
     return made
 
 
@@ -164,12 +164,15 @@ def catalogue_folder() -> Path:
     return cache_folder() / "catalogue"
 
 
-def _remembered(folder: Path, plugin: Plugin) -> dict[str, Any] | None:
+def _described(answer: Mapping[str, Any]) -> tuple[Operation, ...]:
+    return tuple(Operation.from_json(part) for part in answer["operations"])
+
+
+def _remembered(folder: Path, plugin: Plugin) -> tuple[Operation, ...] | None:
     try:
-        answer = json.loads((folder / f"{plugin.name}-{plugin.identity}.json").read_bytes())
-    except (OSError, ValueError):
+        return _described(json.loads((folder / f"{plugin.name}-{plugin.identity}.json").read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: read anew
         return None
-    return answer if isinstance(answer, dict) and "operations" in answer else None
 
 
 def _remember(folder: Path, plugin: Plugin, answer: Mapping[str, Any]) -> None:
