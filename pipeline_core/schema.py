@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from pipeline_core.colors import parse_color
+from pipeline_core.errors import did_you_mean, listing
 
 Color = Annotated[
     tuple[float, float, float, float],
@@ -153,14 +154,28 @@ def _limits(schema: dict[str, Any]) -> str:
 def explain(error: ValidationError, value: Any) -> str:
     """One line in the project's words for what pydantic found; the deepest, most specific complaint."""
     found = error.errors(include_url=False)
-    # A union complains once per member; the wanted types together say more than any one of them.
-    wanted = list(dict.fromkeys(_complaint(item) for item in found))
     inside = found[0]["loc"] if len(found) == 1 else ()
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside).lstrip(".")
-    got = show(found[0]["input"] if len(found) == 1 and found[0]["type"] != "missing" else value)
+    given = found[0]["input"] if len(found) == 1 and found[0]["type"] != "missing" else value
+    # A union complains once per member; the wanted types together say more than any one of them.
+    choices = [choice for item in found if item["type"] in _CHOICES for choice in _choices(item)]
+    wanted = [_complaint(item) for item in found if item["type"] not in _CHOICES]
+    if choices:
+        wanted.insert(0, f"must be one of {listing(dict.fromkeys(choices), 60)}")
     if len(found) == 1 and found[0]["type"] == "value_error":
         return wanted[0]
-    return f"{where + ': ' if where else ''}{' or '.join(wanted)} (got {got})"
+    quoted = isinstance(given, str) and not choices and any(item["type"].endswith("_type") for item in found)
+    got = json.dumps(given, ensure_ascii=False) if quoted else show(given)
+    hint = did_you_mean(given, choices).removeprefix(".") if choices and isinstance(given, str) else ""
+    joined = " or ".join(dict.fromkeys(wanted)).replace(" or must be ", " or ")
+    return f"{where + ': ' if where else ''}{joined} (got {got}){'.' + hint if hint else ''}"
+
+
+_CHOICES = ("literal_error", "enum")
+
+
+def _choices(item: Any) -> list[str]:
+    return [choice.strip("'") for choice in str(item["ctx"]["expected"]).replace(" or ", ", ").split(", ")]
 
 
 def show(value: Any, limit: int = 60) -> str:
@@ -200,8 +215,6 @@ _COMPLAINTS = {
     "none_required": "must be empty",
     "too_short": "must have at least {min_length} items",
     "too_long": "must have at most {max_length} items",
-    "literal_error": "must be one of {expected}",
-    "enum": "must be one of {expected}",
     "value_error": "{error}",
 }
 
@@ -214,8 +227,6 @@ def _complaint(item: Any) -> str:
     for name, value in given.items():
         if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
             given[name] = int(value)
-    if "expected" in given:
-        given["expected"] = str(given["expected"]).replace("'", "").replace(" or ", ", ")
     return pattern.format(**given)
 
 
@@ -290,8 +301,8 @@ class _Reader:
             else:
                 default = part.get("default")
                 fields[f"f{index}"] = (Optional[kind] if default is None else kind, Field(default, alias=name))  # noqa: UP045  built at run time
-        extra: Literal["forbid", "ignore"] = "forbid" if schema.get("additionalProperties") is False else "ignore"
-        config = ConfigDict(extra=extra, validate_default=True)
+        others: Literal["forbid", "ignore"] = "forbid" if schema.get("additionalProperties") is False else "ignore"
+        config = ConfigDict(extra=others, validate_default=True)
         model = create_model(schema.get("title", "Mapping"), __config__=config, **fields)
         return Annotated[model, _as_mapping(model)]
 
