@@ -227,7 +227,7 @@ class _Builder:
         target, dot, output = text.partition(".")
         spec = self.spec.nodes.get(target)
         if spec is None:
-            if target not in self.spec.holes:
+            if ("nodes", target) not in self.spec.holes:
                 hint = self.near(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
                 self.problem(
                     f"node '{name}', input '{given}': no node '{target}'{hint}", "nodes", name, "inputs", given
@@ -282,7 +282,8 @@ class _Builder:
 
     def lacks(self, raw: Any) -> bool:
         """Whether the value refers to a pipeline param that has no value: that mistake is reported with the param."""
-        return any(name not in self.params and name in self.spec.params for name in references(raw))
+        known = {*self.spec.params, *(name for section, name in self.spec.holes if section == "params")}
+        return any(name not in self.params and name in known for name in references(raw))
 
     def unknown_param(self, owner: str, name: str, facts: _Facts, where: tuple[str, ...]) -> None:
         if name in facts.inputs:
@@ -385,7 +386,7 @@ class _Builder:
         target, dot, output = text.partition(".")
         where = ("outputs", name, "from")
         if target not in self.spec.nodes:
-            if target not in self.spec.holes:
+            if ("nodes", target) not in self.spec.holes:
                 hint = self.near(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
                 self.problem(f"output '{name}': no node '{target}'{hint}", *where)
             return None

@@ -146,7 +146,7 @@ class Spec(_Frozen):
 
     _document: Document | None = PrivateAttr(default=None)
     _folder: Path = PrivateAttr(default=Path())
-    _holes: frozenset[str] = PrivateAttr(default=frozenset())
+    _holes: frozenset[tuple[str, str]] = PrivateAttr(default=frozenset())
 
     @property
     def file(self) -> str:
@@ -159,8 +159,8 @@ class Spec(_Frozen):
         return self._folder
 
     @property
-    def holes(self) -> frozenset[str]:
-        """Names of nodes that the file has but that could not be read; links to them are no further mistake."""
+    def holes(self) -> frozenset[tuple[str, str]]:
+        """(section, name) of what the file has but could not be read; to refer to it is no further mistake."""
         return self._holes
 
     def where(self, *path: str | int, key: bool = False) -> Location | None:
@@ -214,7 +214,7 @@ def spec_of(value: Mapping[str, Any], *, folder: Path | None = None) -> Spec:
     return spec
 
 
-def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | None, set[str]]:
+def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | None, set[tuple[str, str]]]:
     value = document.value
     if not isinstance(value, dict):
         found = "is empty" if value is None else f"holds {show(value)}"
@@ -229,7 +229,7 @@ def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | No
             raise SpecError(problems=[*problems, TOO_MANY]) from None
     # What is left when every part with a mistake is taken out, so that the rest can be checked too.
     rest: dict[str, Any] = {"pipeline": 1, "nodes": {}}
-    holes: set[str] = set()
+    holes: set[tuple[str, str]] = set()
     for section, model in (("params", ParamSpec), ("nodes", NodeSpec), ("outputs", OutputSpec)):
         part = value.get(section)
         if not isinstance(part, dict):
@@ -241,8 +241,7 @@ def _read_models(document: Document, problems: list[Problem]) -> tuple[Spec | No
                 Spec.model_validate({"pipeline": 1, "nodes": {}, section: {name: good[name]}})
             except ValidationError:
                 good.pop(name, None)
-                if section == "nodes":
-                    holes.add(name)
+                holes.add((section, name))
     return Spec.model_validate(rest), holes
 
 
