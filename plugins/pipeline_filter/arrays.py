@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline_filter.tiles import each_tile
 from pipeline_filter.weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -25,7 +26,8 @@ BLOCK = 11
 SPARSE_WEIGHTS = 300  # up to here summing one by one is faster than the DFT
 CHORDS_FROM = 6  # from this radius on a disc is faster chord by chord than pixel by pixel
 
-where = np.where
+where, copy = np.where, np.copy
+STRIP = 16
 
 
 def on_items(array: Array, reach: tuple[int, int], wrap: Wrap, kernel: Callable[[Array], Array]) -> Array:
@@ -45,6 +47,18 @@ def _on_item(item: Array, reach: tuple[int, int], wrap: Wrap, kernel: Callable[[
     around = extended(item, (x, y), (True, True))
     result = kernel(around).reshape(around.shape)
     return np.ascontiguousarray(result[y : y + height, x : x + width])
+
+
+def in_strips(change: Callable[..., Array], *arrays: Array) -> Array:
+    """A pointwise change of arrays of one shape, on a few rows at a time: they stay in a core's cache."""
+    result = np.empty_like(arrays[0])
+    height, width = result.shape[1:3]
+
+    def work(rows: slice, columns: slice) -> None:
+        result[:, rows] = change(*(array[:, rows] for array in arrays))
+
+    each_tile(width, height, (width, STRIP), work)
+    return result
 
 
 def extended(item: Array, reach: tuple[int, int], wrap: Wrap) -> Array:

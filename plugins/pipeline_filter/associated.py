@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Image
+from pipeline_core import AnyRaster, Image, Mask
 from pipeline_filter import arrays
 from pipeline_filter.tiles import each_tile
 
@@ -30,7 +30,7 @@ def filtered(image: AnyRaster, change: Callable[[ModuleType, Any], Any]) -> AnyR
     return result
 
 
-def associated(image: AnyRaster) -> Floats:
+def associated(image: Image | Mask) -> Floats:
     """`(B, H, W, C)` with colour multiplied by alpha; not to be written into."""
     array = image.array
     if not isinstance(image, Image) or image.alpha != "straight":
@@ -62,6 +62,17 @@ def _by_alpha(array: Floats, image: Image, change: Callable[..., Any]) -> Floats
 
         each_tile(image.width, image.height, (image.width, STRIP), work)
     return result
+
+
+def guides(image: Image | Mask) -> tuple[list[int], list[int]]:
+    """The channels that show something, which are colour, or all where there is none; and alpha, if there is any."""
+    if not isinstance(image, Image) or not image.color_indices:
+        return [i for i, name in enumerate(image.channels) if name != "A"], _alpha(image)
+    return image.color_indices, _alpha(image)
+
+
+def _alpha(image: Image | Mask) -> list[int]:
+    return [i for i, name in enumerate(image.channels) if name == "A"]
 
 
 def as_floats(image: AnyRaster, **_: Any) -> AnyRaster:

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Image, operation
+from pipeline_core import AnyRaster, operation
 from pipeline_filter.arrays import extended
-from pipeline_filter.associated import Floats, as_floats, associated, handed_back
+from pipeline_filter.associated import Floats, as_floats, associated, guides, handed_back
 from pipeline_filter.tiles import each_tile
 
 TILE = (512, 128)
@@ -47,7 +47,7 @@ def bilateral(
     Convention: differences are added up and the neighbourhood is a disc of 1.5 `sigma_space`, as in OpenCV. Beyond the frame the edge pixels are
     repeated, or the image tiles where it wraps.
     """
-    colors, alpha = _guides(image)
+    colors, alpha = guides(image)
     return _means(image, _Likeness(colors, alpha, sigma_color, _bilateral_reach(sigma_space), space=sigma_space))
 
 
@@ -73,7 +73,7 @@ def denoise(
     Convention: a pixel itself has the weight 1, all in the square of radius `search` their own. Beyond the frame the
     edge pixels are repeated, or the image tiles where it wraps.
     """
-    colors, alpha = _guides(image)
+    colors, alpha = guides(image)
     return _means(image, _Likeness(colors, alpha, strength / math.sqrt(2), search, patch=patch))
 
 
@@ -127,13 +127,6 @@ class _Likeness:
 
 def _planes(room: Floats, shape: tuple[int, ...]) -> list[Floats]:
     return [plane[: math.prod(shape)].reshape(shape) for plane in room]
-
-
-def _guides(image: AnyRaster) -> tuple[list[int], list[int]]:
-    """The channels that say what is alike: colour, or all where there is none, and alpha."""
-    if not isinstance(image, Image) or not image.color_indices:
-        return list(range(len(image.channels))), []
-    return image.color_indices, [image.index("A")] if image.alpha != "none" else []
 
 
 def _means(image: AnyRaster, likeness: _Likeness) -> AnyRaster:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,12 @@ from pipeline_filter.weights import Weights
 
 Y_AXIS, X_AXIS = 1, 2
 
-where = torch.where
+where, copy = torch.where, torch.clone
+
+
+def in_strips(change: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """A pointwise change of tensors of one shape, all at once."""
+    return change(*tensors)
 
 
 def extended(tensor: Tensor, reach: tuple[int, int], wrap: Wrap) -> Tensor:

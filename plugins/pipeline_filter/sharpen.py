@@ -1,0 +1,143 @@
+"""What a picture differs by from its blurred self: sharpening, high pass, relief.
+
+Where alpha varies, a colour is compared with the mean colour of its neighbours weighted by their alpha, and alpha stays:
+an edge of alpha is no detail of the colour, and gets no dark or bright rim.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from pipeline_core import AnyRaster, operation
+from pipeline_filter.associated import as_floats, filtered, guides
+from pipeline_filter.weights import Weights, gaussian
+
+Amount = Annotated[float, Field(ge=0, le=100, description="0 leaves the image as it is, 1 doubles its detail")]
+Sigma = Annotated[float, Field(gt=0, le=512, description="standard deviation of the Gaussian, in pixels")]
+Middle = Annotated[float, Field(description="the value of what has no detail")]
+BINOMIAL: Weights = np.array([0.25, 0.5, 0.25])
+SOBEL: Weights = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+Combine = Callable[[ModuleType, Any, Any, Any], Any]
+
+
+@operation(infer=as_floats, support=1, aliases=("Sharpen", "crisp"))
+def sharpen(image: AnyRaster, *, amount: Amount = 0.5) -> AnyRaster:
+    """Sharpen the finest detail: what a pixel differs by from the 3x3 pixels around it is made larger.
+
+    value + amount (value - mean), the mean with the weights 1 2 1 across and down. `unsharp_mask` does this for larger
+    detail. Alpha stays, and its edges are no detail; nothing is clipped, so that hard edges may over- and undershoot.
+
+    Convention: beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
+    """
+    return _by_detail(image, BINOMIAL, lambda kernels, color, detail, alpha: color + amount * detail)
+
+
+@operation(
+    infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("unsharp", "usm", "ImageSharpen")
+)
+def unsharp_mask(
+    image: AnyRaster,
+    *,
+    sigma: Sigma = 2.0,
+    amount: Amount = 0.5,
+    threshold: Annotated[float, Field(ge=0, description="differences up to this are left alone")] = 0.0,
+) -> AnyRaster:
+    """Sharpen detail of a chosen size: what a pixel differs by from its blurred surroundings is made larger.
+
+    value + amount (value - blurred value). Alpha stays, and its edges are no detail; nothing is clipped, so that hard
+    edges may over- and undershoot.
+
+    Convention: a difference is lessened by the threshold, so that nothing jumps there. Beyond the frame the edge pixels
+    are repeated, or the image tiles where it wraps.
+    """
+
+    def combine(kernels: ModuleType, color: Any, detail: Any, alpha: Any) -> Any:
+        if threshold:
+            least = threshold * alpha
+            detail = detail - detail.clip(-least, least)
+        return color + amount * detail
+
+    return _by_detail(image, gaussian(sigma), combine)
+
+
+@operation(infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("highpass", "detail"))
+def high_pass(image: AnyRaster, *, sigma: Sigma = 4.0, middle: Middle = 0.5) -> AnyRaster:
+    """Keep fine detail alone: what a pixel differs by from its blurred surroundings, around grey.
+
+    value - blurred value + middle. Merged with `overlay` or `linear-light` it sharpens; with a `middle` of 0 it is
+    what `plus` adds. Alpha stays, and its edges are no detail; nothing is clipped.
+
+    Convention: beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
+    """
+    return _by_detail(image, gaussian(sigma), lambda kernels, color, detail, alpha: detail + middle * alpha)
+
+
+@operation(infer=as_floats, support=1, aliases=("relief", "bump", "Emboss"))
+def emboss(
+    image: AnyRaster,
+    *,
+    angle: Annotated[
+        float, Field(description="where the light comes from, in degrees, counterclockwise from the right")
+    ] = 135.0,
+    amount: Annotated[float, Field(ge=0, le=100, description="height of the relief")] = 1.0,
+    middle: Middle = 0.5,
+) -> AnyRaster:
+    """Make a relief lit from one side: bright where the picture rises towards the light's far side.
+
+    middle + amount times the slope (I. Sobel's, per pixel) away from the light, channel by channel. Alpha stays, and
+    its edges are no slope; nothing is clipped.
+
+    Convention: angles turn counterclockwise from the right, so 135 is the upper left, as in Photoshop. Beyond the frame
+    the edge pixels are repeated, or the image tiles where it wraps.
+    """
+    colors, coverage = guides(image)
+    light = math.radians(angle)
+    slope = amount * (-math.cos(light) * SOBEL + math.sin(light) * SOBEL.T)  # y points down
+
+    def change(kernels: ModuleType, buffer: Any) -> Any:
+        def strip(values: Any, slopes: Any) -> Any:
+            result = kernels.copy(values)
+            for i in colors:
+                if coverage:
+                    # alpha * (sum of slope * neighbour's alpha * (neighbour's colour - own colour)), without a division
+                    alpha, alpha_slope = values[..., coverage[0]], slopes[..., coverage[0]]
+                    result[..., i] = alpha * (slopes[..., i] + middle) - values[..., i] * alpha_slope
+                else:
+                    result[..., i] = slopes[..., i] + middle
+            return result
+
+        return kernels.in_strips(strip, buffer, kernels.correlate(buffer, slope, image.wrap))
+
+    return filtered(image, change)
+
+
+def _by_detail(image: AnyRaster, weights: Weights, combine: Combine) -> AnyRaster:
+    """`combine(kernels, color, detail, alpha)` gives the new colour, all associated.
+
+    Detail is what a colour differs by from the mean colour around it, weighted by alpha. Where alpha is 0 there is none.
+    """
+    colors, coverage = guides(image)
+
+    def change(kernels: ModuleType, buffer: Any) -> Any:
+        def strip(values: Any, blurred: Any) -> Any:
+            result = kernels.copy(values)
+            if not coverage:
+                for i in colors:
+                    result[..., i] = combine(kernels, values[..., i], values[..., i] - blurred[..., i], 1.0)
+                return result
+            alpha, around = values[..., coverage[0]], blurred[..., coverage[0]]
+            share = alpha / kernels.where(around == 0, 1.0, around)
+            for i in colors:
+                detail = kernels.where(alpha == 0, 0.0, values[..., i] - share * blurred[..., i])
+                result[..., i] = combine(kernels, values[..., i], detail, alpha)
+            return result
+
+        return kernels.in_strips(strip, buffer, kernels.separable(buffer, weights, weights, image.wrap))
+
+    return filtered(image, change)

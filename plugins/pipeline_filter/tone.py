@@ -1,0 +1,200 @@
+"""Enhancement by a picture's own distribution of values. On straight colours; what is transparent does not count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline_core import Image, OperationError, operation
+from pipeline_filter.arrays import Array
+from pipeline_filter.associated import Floats, as_floats
+from pipeline_filter.tiles import each_tile
+
+LUMA = {"R": 0.2126, "G": 0.7152, "B": 0.0722}  # Rec. ITU-R BT.709-6, item 3.2
+NODES = 1024
+BINS = 256
+STRIP = 32
+By = Literal["luma", "each"]
+Change = Callable[[Floats, Array], Floats]  # of `(H, W)` values; where they count
+
+
+@operation(device="cpu", infer=as_floats, aliases=("histogram_equalization", "equalize_histogram", "ImageEqualize"))
+def equalize(
+    image: Image,
+    *,
+    by: Annotated[By, Field(description="what is equalised: luma, which keeps hues, or each channel")] = "luma",
+) -> Image:
+    """Spread values so that all from 0 to 1 are equally frequent.
+
+    A value becomes the share of pixels that are darker. By `luma`, what luma changes by is added to R, G and B. HDR
+    images come out between 0 and 1 too, but for what is added. Alpha stays; transparent pixels do not count.
+
+    Convention: half of those that are equal count as darker; 1024 steps of rank, linear between them.
+    """
+    return _on_values(image, by, _by_rank)
+
+
+@operation(device="cpu", infer=as_floats, aliases=("adaptive_histogram_equalization", "local_contrast", "CLAHE"))
+def clahe(
+    image: Image,
+    *,
+    limit: Annotated[float, Field(ge=1, le=256, description="how far contrast may be raised; 1 leaves it alone")] = 2.0,
+    tiles: Annotated[int, Field(ge=1, le=64, description="regions across and down that have their own curve")] = 8,
+    by: Annotated[By, Field(description="what is equalised: luma, which keeps hues, or each channel")] = "luma",
+) -> Image:
+    """Raise local contrast: equalisation by regions, with a limit.
+
+    Contrast limited adaptive histogram equalization (K. Zuiderveld, Graphics Gems IV, 1994): every region has its own
+    curve, whose slope is limited; between the middles of regions curves are blended. By `luma`, what luma changes by
+    is added to R, G and B. Alpha stays; transparent pixels do not count. Best on encoded values (sRGB).
+
+    Convention: curves reach from 0 to 1 in 256 steps, linear between them; values beyond change as 0 and 1 do. What is
+    cut off a histogram is spread evenly, once. Regions beyond the frame are those at the edge, or the image tiles.
+    """
+    if tiles > min(image.size):
+        raise OperationError(
+            f"{tiles} regions across and down are more than the pixels of {image.width}x{image.height}"
+        )
+    return _on_values(image, by, lambda values, counts: _by_regions(values, counts, limit, tiles, image.wrap))
+
+
+@operation(device="cpu", infer=as_floats, aliases=("auto_contrast", "normalize", "stretch", "contrast_stretch"))
+def auto_levels(
+    image: Image,
+    *,
+    clip: Annotated[
+        float, Field(ge=0, lt=0.5, description="share of pixels at either end that may fall outside")
+    ] = 0.001,
+    by: Annotated[
+        Literal["together", "each"], Field(description="one stretch for all colours, or one for each: takes off a cast")
+    ] = "together",
+) -> Image:
+    """Stretch values so that the darkest become 0 and the brightest 1.
+
+    (value - low) / (high - low), with `low` and `high` at the ends but for the share `clip`. Nothing is clipped: what
+    falls outside is below 0 or above 1. Alpha stays; transparent pixels do not count. An image of one value stays.
+    """
+    if by == "each":
+        return _on_values(image, "each", lambda values, counts: _stretched(values, _ends(values[counts], clip)))
+
+    def change(colors: Floats, counts: Array) -> Floats:
+        return _stretched(colors, _ends(colors[counts].ravel(), clip))
+
+    return _on_colors(image, change)
+
+
+def _on_values(image: Image, by: By, change: Change) -> Image:
+    """A change of each colour channel; by luma, R, G and B get what their luma changes by."""
+    letters = [image.channels[i].rpartition(".")[2] for i in image.color_indices]
+    weights = np.array([LUMA.get(letter, 0) for letter in letters], np.float32)
+
+    def on_colors(colors: Floats, counts: Array) -> Floats:
+        if by == "luma" and sorted(letters) == sorted(LUMA):
+            luma: Floats = colors @ weights
+            changed: Floats = colors + (change(luma, counts) - luma)[..., None]
+            return changed
+        return np.stack([change(colors[..., i], counts) for i in range(colors.shape[2])], axis=2)
+
+    return _on_colors(image, on_colors)
+
+
+def _on_colors(image: Image, change: Change) -> Image:
+    """`change` of the straight colours `(H, W, n)` of every item. Where alpha is 0 they stay as they are."""
+    where = image.color_indices
+    if not where:
+        raise OperationError(f"the image has no colour channels, only {', '.join(image.channels)}")
+    result = np.array(image.array)
+    for item in result:
+        colors = item[..., where]
+        if image.alpha == "none":
+            item[..., where] = change(colors, np.isfinite(colors).all(axis=2))
+            continue
+        alpha = item[..., [image.index("A")]]
+        shown = alpha != 0
+        scale = np.where(shown, alpha, np.float32(1)) if image.alpha == "associated" else np.float32(1)
+        counts = shown[..., 0] & np.isfinite(colors).all(axis=2)
+        item[..., where] = np.where(shown, change(colors / scale, counts) * scale, colors)
+    return image.with_array(result)
+
+
+def _by_rank(values: Floats, counts: Array) -> Floats:
+    """The share of the values that are smaller, and half of those that are equal."""
+    found = np.sort(values[counts])
+    if not found.size or found[0] == found[-1]:
+        return values
+    ranks = np.linspace(0, 1, NODES + 1)
+    nodes, first, times = np.unique(np.quantile(found, ranks).astype(np.float32), return_index=True, return_counts=True)
+    return np.interp(values, nodes, (ranks[first] + ranks[first + times - 1]) / 2).astype(np.float32)
+
+
+def _ends(found: Floats, clip: float) -> tuple[float, float]:
+    low, high = np.quantile(found, [clip, 1 - clip]) if found.size else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def _stretched(values: Floats, ends: tuple[float, float]) -> Floats:
+    low, high = ends
+    if low == high:
+        return values
+    stretched: Floats = (values - np.float32(low)) / np.float32(high - low)
+    return stretched
+
+
+def _by_regions(values: Floats, counts: Array, limit: float, tiles: int, wrap: tuple[bool, bool]) -> Floats:
+    """Each value on the curves of the four regions around it, blended."""
+    height, width = values.shape
+    curves = _curves(values, counts, limit, tiles)
+    row, next_row, down = _regions(height, tiles, wrap[1])
+    column, next_column, across = _regions(width, tiles, wrap[0])
+    result = np.empty_like(values)
+
+    def work(rows: slice, columns: slice) -> None:
+        part = values[rows]
+        inside = np.nan_to_num(part).clip(0, 1)
+        step = np.minimum((inside * BINS).astype(np.int32), BINS - 1)
+        between = inside * BINS - step
+
+        def curve(y: Array, x: Array) -> Floats:
+            start = (y[rows, None] * tiles + x) * (BINS + 1) + step
+            low = curves.take(start)
+            return np.asarray(low + (curves.take(start + 1) - low) * between)
+
+        above, below = (
+            left + (right - left) * across
+            for left, right in ((curve(y, column), curve(y, next_column)) for y in (row, next_row))
+        )
+        result[rows] = part - inside + above + (below - above) * down[rows, None]
+
+    each_tile(width, height, (width, STRIP), work)
+    return result
+
+
+def _curves(values: Floats, counts: Array, limit: float, tiles: int) -> Floats:
+    """`(tiles, tiles, BINS + 1)`: what 0, 1 / BINS, ... 1 become in each region."""
+    steps = np.minimum((np.nan_to_num(values).clip(0, 1) * BINS).astype(np.intp), BINS - 1)
+    rows, columns = (np.linspace(0, size, tiles + 1).round().astype(int) for size in values.shape)
+    curves = np.empty((tiles, tiles, BINS + 1), np.float32)
+    curves[:] = np.linspace(0, 1, BINS + 1)
+    for y in range(tiles):
+        for x in range(tiles):
+            region = np.s_[rows[y] : rows[y + 1], columns[x] : columns[x + 1]]
+            histogram = np.bincount(steps[region][counts[region]], minlength=BINS).astype(np.float64)
+            most = limit * histogram.mean()
+            if most:
+                kept = np.minimum(histogram, most)
+                kept += (histogram.sum() - kept.sum()) / BINS
+                curves[y, x, 1:] = kept.cumsum() / kept.sum()
+    return curves
+
+
+def _regions(size: int, tiles: int, wraps: bool) -> tuple[Array, Array, Floats]:
+    """For each pixel of a side the region whose middle is before it, the next one, and how far it is on its way."""
+    place = (np.arange(size) + 0.5) * tiles / size - 0.5
+    before = np.floor(place).astype(np.intp)
+    on_its_way = (place - before).astype(np.float32)
+    if wraps:
+        return before % tiles, (before + 1) % tiles, on_its_way
+    return before.clip(0, tiles - 1), (before + 1).clip(0, tiles - 1), on_its_way
