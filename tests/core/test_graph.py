@@ -50,7 +50,7 @@ def said(text: str, **given: Any) -> list[str]:
 MISTAKES = {
     "unknown operation": (["a: {op: flaat}"], "x.yaml:3:11: node 'a': unknown operation 'flaat'. Did you mean 'flat'?"),
     "no operation": (["a: {}"], "x.yaml:3:3: node 'a': 'op' is missing"),
-    "node is a text": (["a: flat"], "x.yaml:3:6: node 'a': must be a mapping (got flat)"),
+    "node is a text": (["a: flat"], "x.yaml:3:6: node 'a': must be a mapping (got \"flat\")"),
     "unknown key": (["a: {op: flat, parms: {}}"], "x.yaml:3:17: node 'a': unknown key 'parms'. Did you mean 'params'?"),
     "bad name": ([A, "1x: {op: flat}"], "x.yaml:4:3: '1x' is no name: a name begins with a letter and has letters, digits, _ and -"),
     "name with a dot": ([A, "a.b: {op: flat}"], "x.yaml:4:3: 'a.b' is no name"),
@@ -78,7 +78,7 @@ MISTAKES = {
     "missing param": (["a: {op: from_file}"], "x.yaml:3:3: node 'a': 'from_file' wants param 'path'"),
     "above": (["a: {op: flat, params: {width: 65}}"], "x.yaml:3:33: node 'a', param 'width': must be at most 64 (got 65)"),
     "below": (["a: {op: flat, params: {width: 0}}"], "node 'a', param 'width': must be at least 1 (got 0)"),
-    "text for a number": (["a: {op: flat, params: {width: '4'}}"], "must be a whole number (got 4)"),
+    "text for a number": (["a: {op: flat, params: {width: '4'}}"], "must be a whole number (got \"4\")"),
     "truth for a number": (["a: {op: flat, params: {width: true}}"], "must be a whole number (got true)"),
     "fraction for a whole number": (["a: {op: flat, params: {width: 1.5}}"], "must be a whole number (got 1.5)"),
     "not a number": (["a: {op: flat, params: {value: .nan}}"], "x.yaml:3:33: node 'a', param 'value': must be a number (got NaN)"),
@@ -261,7 +261,7 @@ def test_a_param_of_the_pipeline_that_is_nothing_is_refused_where_a_value_is_wan
 def test_a_mistake_in_a_param_of_the_pipeline_is_told_once() -> None:
     text = nodes("a: {op: flat, params: {width: '${n}'}}", "b: {op: tinted, inputs: {image: a}, params: {color: ['${n}', 0, 0]}}", params="{n: {type: int}}", outputs="{o: {from: a, path: '${n}.txt'}}")  # fmt: skip
     assert said(text) == ["x.yaml:2:10: param 'n' has no default and was not given"]
-    assert said(text, n="3") == ["param 'n': must be a whole number (got 3)"]
+    assert said(text, n="3") == ["param 'n': must be a whole number (got \"3\")"]
     assert graph(text, n=3).nodes["a"].params["width"] == 3
 
 
@@ -277,7 +277,7 @@ PARAM_MISTAKES = {
     "{n: {type: str, default: a, minimum: 1}}": "'minimum' and 'maximum' are for int and float, not for str",
     "{n: {type: int, default: 3, choices: [1, 2]}}": "x.yaml:2:34: param 'n': must be one of 1, 2 (got 3)",
     "{n: {type: int, default: 1, choices: []}}": "'choices' can't be empty",
-    "{n: {type: int, default: 1, choices: [1, b]}}": "'choices': must be a whole number (got b)",
+    "{n: {type: int, default: 1, choices: [1, b]}}": "'choices': must be a whole number (got \"b\")",
     "{n: {type: int, default: 1, choices: [1], minimum: 0}}": "'choices' and limits; give one of them",
     "{n: {type: str, default: [1]}}": "param 'n': must be text (got [1])",
     "{n: {type: path, default: ''}}": "must be a path",
