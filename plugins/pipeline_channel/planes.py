@@ -1,0 +1,103 @@
+"""Channels one by one, `(B, H, W, 1)`, in either kind of buffer, numpy or torch, in their own dtype where they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline_core import Image, Mask, OperationError
+
+FULL_SCALE = {"uint8": 255, "uint16": 65535}
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One channel of an image or mask, or a constant of a size."""
+
+    raster: Image | Mask
+    index: int | None = None
+    constant: float = 0.0
+
+    @property
+    def dtype(self) -> str | None:
+        """The stored type; None for a constant, which takes any."""
+        return None if self.index is None else self.raster.dtype
+
+    @property
+    def batch(self) -> int:
+        return 1 if self.index is None else self.raster.batch
+
+    def stored(self, dtype: str, batch: int) -> Any:
+        """`(batch, H, W, 1)`; a dtype other than its own is float32, with integers as 0..1."""
+        if self.index is None:
+            buffer = self._filled(dtype)
+        else:
+            whole = self.raster
+            given = whole.buffer if whole.dtype == dtype else whole.pixels.permute(0, 2, 3, 1)
+            if whole.dtype != dtype and whole.device == "cpu" and isinstance(whole.buffer, np.ndarray):
+                given = whole.array
+            buffer = given[..., self.index : self.index + 1]
+        shape = (batch, *buffer.shape[1:])
+        return np.broadcast_to(buffer, shape) if isinstance(buffer, np.ndarray) else buffer.expand(shape)
+
+    def _filled(self, dtype: str) -> Any:
+        shape = (1, self.raster.height, self.raster.width, 1)
+        scale = FULL_SCALE.get(dtype)
+        value = self.constant if scale is None else round(self.constant * scale)
+        if isinstance(self.raster.buffer, np.ndarray):
+            return np.full(shape, value, dtype)
+        import torch
+
+        return torch.full(shape, value, dtype=getattr(torch, dtype), device=self.raster.device)
+
+
+def stacked(planes: Sequence[Plane]) -> Any:
+    """One buffer of these channels: in their own dtype if they have one dtype, else float32."""
+    dtypes = {plane.dtype for plane in planes} - {None}
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    batch = max(plane.batch for plane in planes)
+    buffers = [plane.stored(dtype or "float32", batch) for plane in planes]
+    if all(isinstance(buffer, np.ndarray) for buffer in buffers):
+        return np.concatenate(buffers, axis=3)
+    import torch
+
+    tensors = [torch.from_numpy(np.array(b)) if isinstance(b, np.ndarray) else b for b in buffers]
+    return torch.cat(tensors, dim=3)
+
+
+def check_sizes(rasters: dict[str, Image | Mask]) -> None:
+    """One size, and batches that are equal or one; OperationError that names the two that differ."""
+    (first, one), *others = rasters.items()
+    for name, other in others:
+        if other.size != one.size:
+            raise OperationError(
+                f"'{first}' is {one.width}x{one.height}, '{name}' is {other.width}x{other.height}: 'resize' or 'crop' one"
+            )
+    batches = sorted({raster.batch for raster in rasters.values()} - {1})
+    if len(batches) > 1:
+        raise OperationError(f"batches of {batches[0]} and {batches[1]}: they must be equal, or one")
+
+
+def wrap_of(rasters: Sequence[Image | Mask]) -> tuple[bool, bool]:
+    """What is made of several pictures tiles where all of them do."""
+    return all(raster.wrap[0] for raster in rasters), all(raster.wrap[1] for raster in rasters)
+
+
+def named(image: Image | Mask, name: str) -> int:
+    """The position of a channel; OperationError that lists the names where there is none."""
+    if name not in image.channels:
+        kind = "mask" if isinstance(image, Mask) else "image"
+        raise OperationError(f"the {kind} has no channel '{name}', only {', '.join(image.channels)}")
+    return image.channels.index(name)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Every channel has a name, and no two have one."""
+    if "" in names:
+        raise OperationError("a channel needs a name, got an empty one")
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise OperationError(f"two channels would have the name '{twice}': give each its own")
