@@ -16,6 +16,7 @@ from pipeline_filter.tiles import each_tile
 LUMA = {"R": 0.2126, "G": 0.7152, "B": 0.0722}  # Rec. ITU-R BT.709-6, item 3.2
 NODES = 1024
 BINS = 256
+EQUAL = 1e-5  # relative to the values
 STRIP = 32
 By = Literal["luma", "each"]
 Change = Callable[[Floats, Array], Floats]  # of `(H, W)` values; where they count
@@ -123,11 +124,17 @@ def _on_colors(image: Image, change: Change) -> Image:
 def _by_rank(values: Floats, counts: Array) -> Floats:
     """The share of the values that are smaller, and half of those that are equal."""
     found = np.sort(values[counts])
-    if not found.size or found[0] == found[-1]:
+    if not found.size or found[-1] - found[0] <= EQUAL * np.abs(found[[0, -1]]).max():
         return values
     ranks = np.linspace(0, 1, NODES + 1)
-    nodes, first, times = np.unique(np.quantile(found, ranks).astype(np.float32), return_index=True, return_counts=True)
-    return np.interp(values, nodes, (ranks[first] + ranks[first + times - 1]) / 2).astype(np.float32)
+    nodes, first, times = np.unique(_coarse(np.quantile(found, ranks)), return_index=True, return_counts=True)
+    return np.asarray(np.interp(values, nodes, (ranks[first] + ranks[first + times - 1]) / 2), np.float32)
+
+
+def _coarse(values: Array) -> Array:
+    """To 15 bits, so that rounding errors of an even area (of a division by alpha, say) are not spread into noise."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(mantissa * 32768) / 32768, exponent)
 
 
 def _ends(found: Floats, clip: float) -> tuple[float, float]:
@@ -177,17 +184,24 @@ def _curves(values: Floats, counts: Array, limit: float, tiles: int) -> Floats:
     steps = np.minimum((np.nan_to_num(values).clip(0, 1) * BINS).astype(np.intp), BINS - 1)
     rows, columns = (np.linspace(0, size, tiles + 1).round().astype(int) for size in values.shape)
     curves = np.empty((tiles, tiles, BINS + 1), np.float32)
-    curves[:] = np.linspace(0, 1, BINS + 1)
+    whole = _curve(steps[counts], limit)
     for y in range(tiles):
         for x in range(tiles):
             region = np.s_[rows[y] : rows[y + 1], columns[x] : columns[x + 1]]
-            histogram = np.bincount(steps[region][counts[region]], minlength=BINS).astype(np.float64)
-            most = limit * histogram.mean()
-            if most:
-                kept = np.minimum(histogram, most)
-                kept += (histogram.sum() - kept.sum()) / BINS
-                curves[y, x, 1:] = kept.cumsum() / kept.sum()
+            shown = steps[region][counts[region]]
+            curves[y, x] = _curve(shown, limit) if shown.size else whole
     return curves
+
+
+def _curve(steps: Array, limit: float) -> Floats:
+    """The cumulated histogram, of which what is above `limit` times the mean is spread evenly; from 0 to 1."""
+    curve = np.linspace(0, 1, BINS + 1)
+    if steps.size:
+        histogram = np.bincount(steps, minlength=BINS).astype(np.float64)
+        kept = np.minimum(histogram, limit * histogram.mean())
+        kept += (histogram.sum() - kept.sum()) / BINS
+        curve[1:] = kept.cumsum() / kept.sum()
+    return curve.astype(np.float32)
 
 
 def _regions(size: int, tiles: int, wraps: bool) -> tuple[Array, Array, Floats]:
