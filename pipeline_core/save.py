@@ -38,21 +38,27 @@ class Writer:
         return self.paths[step.name]
 
     def note_key(self, step: Step) -> str:
-        return f"written {step.key} {'with' if self.metadata else 'without'} metadata"
+        """The name of the note on what was written; its provenance counts, which tells more than the key does."""
+        return f"written {step.key} {digest(self.text(step).encode())}"
+
+    def text(self, step: Step) -> str:
+        """The provenance as the picture carries it."""
+        return json.dumps(provenance(self.plan, step), sort_keys=True) if self.metadata else ""
 
     def is_current(self, step: Step) -> bool:
         """Whether the file is there and is what a run would write."""
-        note = self.cache.stamp(self.note_key(step)) if self.cache is not None else None
-        if note is None:
+        if self.cache is None:
             return False
         try:
-            return digest_file(self.path(step)) == note.get("digest")
+            found = digest_file(self.path(step))
         except OSError:
             return False
+        note = self.cache.stamp(self.note_key(step))
+        return note is not None and note.get("digest") == found
 
     def sign(self, step: Step, inputs: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """The inputs of an encoding step with the provenance in their metadata, in place of any older one."""
-        text = json.dumps(provenance(self.plan, step), sort_keys=True) if self.metadata else ""
+        text = self.text(step)
         return {name: [_signed(value, text) for value in values] for name, values in inputs.items()}
 
     def write(self, step: Step, file: File) -> int:

@@ -65,14 +65,28 @@ def kill_after(pid: int, seconds: float) -> int:
     return wait(pid)
 
 
+class Asked:
+    """A job at work in a child; `result` waits for what it returns. RuntimeError where it raised."""
+
+    def __init__(self, job: Callable[[], Any]) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115  closed by `result`
+        self.pid = start(lambda: _answer(job, self.file))
+
+    def ended(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def result(self) -> Any:
+        code = wait(self.pid)
+        with self.file as answer:
+            if code:
+                raise RuntimeError(f"the child ended with exit code {code}")
+            answer.seek(0)
+            return pickle.load(answer)
+
+
 def ask(job: Callable[[], Any]) -> Any:
-    """What a job returns in a child. RuntimeError where it raised."""
-    with tempfile.TemporaryFile() as answer:
-        code = wait(start(lambda: _answer(job, answer)))
-        answer.seek(0)
-        if code:
-            raise RuntimeError(f"the child ended with exit code {code}")
-        return pickle.load(answer)
+    """What a job returns in a child."""
+    return Asked(job).result()
 
 
 def _answer(job: Callable[[], Any], file: Any) -> None:
