@@ -96,7 +96,7 @@ def _infer_one(
                 found = _on_meta(operation, values, params)
     except OperationError as error:
         return error
-    except Exception:
+    except (Exception, SystemExit):
         return unknown  # the operation needs real values; the run will tell what is wrong, if anything is
     outputs = found if isinstance(found, tuple) else (found,)
     if len(outputs) != len(unknown):
