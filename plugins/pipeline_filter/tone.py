@@ -42,7 +42,9 @@ def equalize(
 def clahe(
     image: Image,
     *,
-    limit: Annotated[float, Field(ge=1, le=256, description="how far contrast may be raised; 1 leaves it alone")] = 2.0,
+    limit: Annotated[
+        float, Field(ge=1, le=256, description="how many times contrast may be raised; 1 leaves it alone")
+    ] = 2.0,
     tiles: Annotated[int, Field(ge=1, le=64, description="regions across and down that have their own curve")] = 8,
     by: Annotated[By, Field(description="what is equalised: luma, which keeps hues, or each channel")] = "luma",
 ) -> Image:
@@ -53,7 +55,7 @@ def clahe(
     is added to R, G and B. Alpha stays; transparent pixels do not count. Best on encoded values (sRGB).
 
     Convention: curves reach from 0 to 1 in 256 steps, linear between them; values beyond change as 0 and 1 do. What is
-    cut off a histogram is spread evenly, once. Regions beyond the frame are those at the edge, or the image tiles.
+    cut off a histogram is spread over it evenly, but not above the limit. Regions beyond the frame are those at the edge, or the image tiles.
     """
     if tiles > min(image.size):
         raise OperationError(
@@ -127,14 +129,16 @@ def _by_rank(values: Floats, counts: Array) -> Floats:
     if not found.size or found[-1] - found[0] <= EQUAL * np.abs(found[[0, -1]]).max():
         return values
     ranks = np.linspace(0, 1, NODES + 1)
-    nodes, first, times = np.unique(_coarse(np.quantile(found, ranks)), return_index=True, return_counts=True)
+    nodes, first, times = np.unique(
+        _coarse(np.quantile(found, ranks, method="nearest")), return_index=True, return_counts=True
+    )
     return np.asarray(np.interp(values, nodes, (ranks[first] + ranks[first + times - 1]) / 2), np.float32)
 
 
 def _coarse(values: Array) -> Array:
     """To 15 bits, so that rounding errors of an even area (of a division by alpha, say) are not spread into noise."""
     mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.rint(mantissa * 32768) / 32768, exponent)
+    return np.asarray(np.ldexp(np.rint(mantissa * 32768) / 32768, exponent))
 
 
 def _ends(found: Floats, clip: float) -> tuple[float, float]:
@@ -194,14 +198,17 @@ def _curves(values: Floats, counts: Array, limit: float, tiles: int) -> Floats:
 
 
 def _curve(steps: Array, limit: float) -> Floats:
-    """The cumulated histogram, of which what is above `limit` times the mean is spread evenly; from 0 to 1."""
+    """The cumulated histogram, from 0 to 1, nowhere steeper than `limit`."""
     curve = np.linspace(0, 1, BINS + 1)
     if steps.size:
-        histogram = np.bincount(steps, minlength=BINS).astype(np.float64)
-        kept = np.minimum(histogram, limit * histogram.mean())
-        kept += (histogram.sum() - kept.sum()) / BINS
-        curve[1:] = kept.cumsum() / kept.sum()
-    return curve.astype(np.float32)
+        histogram = np.bincount(steps, minlength=BINS) / steps.size
+        most = limit / BINS
+        low, high = 0.0, most  # how much is added to every bin, so that they add up to 1 again
+        for _ in range(30):
+            added = (low + high) / 2
+            low, high = (added, high) if np.minimum(histogram + added, most).sum() < 1 else (low, added)
+        curve[1:] = np.minimum(histogram + high, most).cumsum()
+    return np.asarray(curve / curve[-1], np.float32)
 
 
 def _regions(size: int, tiles: int, wraps: bool) -> tuple[Array, Array, Floats]:
