@@ -82,7 +82,7 @@ def decode(content: bytes, facts: Facts) -> Array:
     else:
         words = rows.view("<u2" if header.bits == 16 else "<u4")[:, : header.width]
         masks = header.masks[: len(facts.channels)]
-        pixels = np.stack([_field(words, mask, facts.dtype) for mask in masks], axis=2)
+        pixels = np.stack([field(words, mask, facts.dtype) for mask in masks], axis=2)
     return np.ascontiguousarray(pixels if header.top_down else pixels[::-1])
 
 
@@ -168,7 +168,7 @@ def _indices(rows: Array, header: _Header) -> Array:
     return np.stack(parts, axis=2).reshape(len(rows), -1)[:, : header.width]
 
 
-def _field(words: Array, mask: int, dtype: str) -> Array:
+def field(words: Array, mask: int, dtype: str) -> Array:
     """One bit field scaled to the whole range of the type, rounded; 0 for an empty field."""
     if not mask:
         return np.zeros(words.shape, dtype)

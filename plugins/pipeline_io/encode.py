@@ -10,11 +10,29 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import File, Image, Mask, OperationError, operation
-from pipeline_io import bmp, exr_write, jpeg, png, tiff, webp
+from pipeline_io import bmp, dds, exr_write, hdr, jpeg, png, pnm, qoi, tga, tiff, webp
 from pipeline_io.samples import Nan, samples
 from pipeline_io.target import Depth, Target, for_image, for_mask
 
-Suffix = Literal["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "exr"]
+Suffix = Literal[
+    "png",
+    "jpg",
+    "jpeg",
+    "webp",
+    "tif",
+    "tiff",
+    "bmp",
+    "exr",
+    "hdr",
+    "tga",
+    "dds",
+    "qoi",
+    "pgm",
+    "ppm",
+    "pnm",
+    "pam",
+    "pfm",
+]
 
 FormatParam = Annotated[Suffix, Field(description="the kind of file, by its suffix")]
 DepthParam = Annotated[
@@ -70,6 +88,12 @@ def encode_image(
     exr_compression: Annotated[
         exr_write.Codec, Field(description="of exr; pxr24, b44 and dwa change the values a little")
     ] = "zip",
+    dds_compression: Annotated[
+        dds.Blocks,
+        Field(
+            description="of dds: blocks of 4x4 pixels; bc1 colour, bc3 with alpha, bc4 one channel, bc5 red and green"
+        ),
+    ] = "none",
     lossless: Annotated[bool, Field(description="of webp: keep every pixel as it is")] = False,
     nan: NanParam = "refuse",
     dither: Annotated[bool, Field(description="hide the steps of 8 bits under fine, always equal noise")] = False,
@@ -102,7 +126,7 @@ def encode_image(
     )
     if "A" in image.channels and not keeps:
         pixels = np.delete(pixels, image.index("A"), axis=2)
-    settings = _Settings(quality, subsampling, compression, exr_compression, lossless)
+    settings = _Settings(quality, subsampling, compression, exr_compression, dds_compression, lossless)
     meta = image.meta if metadata else {}
     return target.kind.file(_encoded(pixels, target, state == "associated", meta, settings))
 
@@ -125,7 +149,7 @@ def encode_mask(
     """
     target = for_mask(mask, format, depth)
     pixels = samples(mask, target.dtype, state="none", nan=_checked(nan, target.dtype), dither=False)
-    settings = _Settings(quality, "4:4:4", compression, "zip", lossless)
+    settings = _Settings(quality, "4:4:4", compression, "zip", "none", lossless)
     return target.kind.file(_encoded(pixels, target, False, mask.meta if metadata else {}, settings))
 
 
@@ -135,6 +159,7 @@ class _Settings:
     subsampling: str
     compression: int
     exr_compression: exr_write.Codec
+    dds_compression: dds.Blocks
     lossless: bool
 
 
@@ -159,13 +184,28 @@ def _encoded(
             return exr_write.encode(
                 pixels, target.channels, color=color, meta=meta, codec=settings.exr_compression, level=level
             )
+        case "hdr":
+            return hdr.encode(pixels)
+        case "qoi":
+            return qoi.encode(_colored(pixels), color=color)
+        case "dds":
+            return dds.encode(pixels, blocks=settings.dds_compression)
+        case "tga":
+            return tga.encode(_plain(pixels))
+        case "pgm" | "ppm" | "pnm" | "pam" | "pfm":
+            return pnm.encode(_colored(pixels) if target.kind.name == "ppm" else pixels, target.kind.name)
         case _:
-            return bmp.encode(_colored(pixels) if pixels.shape[2] == 2 else pixels)
+            return bmp.encode(_plain(pixels))
 
 
 def _colored(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Grey as three equal channels, alpha behind."""
     return pixels if pixels.shape[2] > 2 else pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]]
+
+
+def _plain(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Grey with alpha as colour with alpha, for formats that have none of the former."""
+    return _colored(pixels) if pixels.shape[2] == 2 else pixels
 
 
 def _checked(nan: Nan, dtype: str) -> Nan:

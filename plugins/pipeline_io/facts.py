@@ -14,8 +14,8 @@ MAX_FILE_BYTES = 2**31
 MAX_PIXELS = 2**28
 """Larger pictures are refused undecoded: 16384 x 16384."""
 
-FormatName = Literal["png", "jpeg", "webp", "tiff", "bmp", "exr"]
-READ = "PNG, JPEG, WebP, TIFF, BMP and OpenEXR"
+FormatName = Literal["png", "jpeg", "webp", "tiff", "bmp", "exr", "hdr", "psd", "dds", "tga", "qoi", "pnm"]
+READ = "PNG, JPEG, WebP, TIFF, BMP, OpenEXR, HDR, PSD, DDS, TGA, QOI and PNM"
 
 CHANNELS: dict[int, tuple[str, ...]] = {
     1: ("Y",),
@@ -23,37 +23,6 @@ CHANNELS: dict[int, tuple[str, ...]] = {
     3: ("R", "G", "B"),
     4: ("R", "G", "B", "A"),
 }
-
-_MAGIC: tuple[tuple[bytes, FormatName], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
-    (b"BM", "bmp"),
-    (b"\x76\x2f\x31\x01", "exr"),
-)
-_OTHERS = (
-    (b"GIF8", "a GIF"),
-    (b"8BPS", "a Photoshop PSD"),
-    (b"\0\0\1\0", "an ICO"),
-    (b"\0\0\2\0", "a CUR"),
-    (b"DDS ", "a DDS"),
-    (b"qoif", "a QOI"),
-    (b"#?", "a Radiance HDR"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
-    (b"\x01\xda", "an SGI"),
-    (b"SDPX", "a DPX"),
-    (b"XPDS", "a DPX"),
-    (b"SIMPLE", "a FITS"),
-    (b"%PDF", "a PDF"),
-    (b"<svg", "an SVG"),
-    (b"<?xml", "an XML"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +69,6 @@ class Facts:
     def nbytes(self) -> int:
         """Bytes of the decoded pixels."""
         return self.width * self.height * len(self.channels) * {"uint8": 1, "float32": 4}.get(self.dtype, 2)
-
-
-def sniff(content: bytes) -> FormatName:
-    """The format by the file's first bytes; its name has no say. OperationError for one that is not read."""
-    head = content[:16]
-    for magic, name in _MAGIC:
-        if head.startswith(magic):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if not content:
-        raise OperationError("the file is empty")
-    raise OperationError(f"{_other(head)} file; what is read is {READ}: convert it to one of these")
-
-
-def _other(head: bytes) -> str:
-    for magic, name in _OTHERS:
-        if head.startswith(magic):
-            return name
-    if head[4:8] == b"ftyp":
-        return {b"avif": "an AVIF", b"heic": "an HEIC"}.get(head[8:12], "an MP4-like")
-    if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"1234567Ff" and head[2:3].isspace():
-        return "a PNM"
-    return "no known image"
 
 
 def within_limits(facts: Facts) -> Facts:

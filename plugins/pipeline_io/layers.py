@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,17 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, OperationError, Table, operation
-from pipeline_io import exr
-from pipeline_io.facts import sniff
-from pipeline_io.source import content_of
+from pipeline_io import exr, psd
+from pipeline_io.facts import Facts
+from pipeline_io.sniff import format_of
+from pipeline_io.source import content_of, facts_of
 
-_COLUMNS = ("part", "layer", "channels", "type", "width", "height", "deep")
+Row = tuple[bool | int | float | str | None, ...]
+
+_COLUMNS = (
+    "part", "layer", "channels", "left", "top", "width", "height", "blend", "opacity", "visible", "clipped", "mask",
+    "deep",
+)  # fmt: skip
 
 
 def _infer_list(*, path: Path) -> Table:
@@ -21,31 +28,46 @@ def _infer_list(*, path: Path) -> Table:
     return Table(_COLUMNS, ())
 
 
-@operation(device="cpu", infer=_infer_list, aliases=("exr_info", "list_aovs", "oiiotool --info"))
+@operation(device="cpu", infer=_infer_list, aliases=("exr_info", "list_aovs", "oiiotool --info", "psd_layers"))
 def list_layers(*, path: Path) -> Table:
-    """List the layers of an OpenEXR file: part, name, channels, type, size.
+    """List the layers of an OpenEXR or Photoshop file.
 
-    A row's layer (with its part, where two parts have layers of one name) is what `load_image` takes; the main layer's
-    name is empty. The size is the display window's.
+    A row's layer, with its part where two have one name, is what `load_image` takes. Left, top, width and height say
+    where the file has pixels, in the picture's own coordinates. Of a Photoshop file the rows go from the bottom to the
+    top, blend is the name that `merge` has for the mode, opacity is 0 to 1, and groups are left out. A picture in
+    another format is one row.
     """
     content = content_of(path)
     try:
-        name = sniff(content)
-        if name != "exr":
-            raise OperationError(f"layers are listed of exr files, but this is a {name}")
-        parts = exr.parts(content)
+        name = format_of(content)
+        rows = {"exr": _exr_rows, "psd": _psd_rows}.get(name)
+        found = list(rows(content)) if rows else [_only_row(facts_of(path, content))]
     except OperationError as error:
-        raise OperationError(f"{path}: {error}") from None
-    rows = []
-    for part in parts:
-        left, top, right, bottom = part.display
+        raise OperationError(error if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    return Table(_COLUMNS, tuple(found))
+
+
+def _exr_rows(content: bytes) -> Iterator[Row]:
+    for part in exr.parts(content):
+        left, top, right, bottom = part.data
+        box = (left - part.display[0], top - part.display[1], right - left + 1, bottom - top + 1)
         for layer, channels in part.layers.items():
             names = ", ".join(name.rpartition(".")[2] for name, _ in channels)
-            kinds = ", ".join(dict.fromkeys(kind for _, kind in channels))
-            rows.append(
-                (part.name or str(part.index), layer, names, kinds, right - left + 1, bottom - top + 1, part.deep)
-            )
-    return Table(_COLUMNS, tuple(rows))
+            yield (part.name or str(part.index), layer, names, *box, None, None, None, None, None, part.deep)
+
+
+def _psd_rows(content: bytes) -> Iterator[Row]:
+    document = psd.read(content)
+    names = ", ".join(psd.channels(document, alpha=True))
+    for layer in document.layers:
+        if layer.is_picture:
+            box = (layer.box.left, layer.box.top, layer.box.width, layer.box.height)
+            looks = (layer.blend, layer.opacity / 255, layer.visible, layer.clipped, layer.mask is not None)
+            yield (str(layer.index), layer.name, names, *box, *looks, False)
+
+
+def _only_row(facts: Facts) -> Row:
+    return ("0", "", ", ".join(facts.channels), 0, 0, *facts.size, None, None, None, None, None, False)
 
 
 def _infer_stack(images: list[Image], *, names: list[str]) -> Image:
@@ -61,7 +83,11 @@ def stack_layers(
     images: list[Image],
     *,
     names: Annotated[
-        list[str], Field(description="one name for each image; an empty one leaves its channels as they are called")
+        list[str],
+        Field(
+            description="one name for each image; an empty one leaves its channels as they are called",
+            examples=[["", "diffuse"]],
+        ),
     ],
 ) -> Image:
     """Put images together as the layers of one, to be saved as OpenEXR.

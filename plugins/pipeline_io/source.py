@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 
 from pipeline_core import OperationError
-from pipeline_io import apart, bmp, exr, jpeg, native, png, tiff, webp
-from pipeline_io.facts import MAX_FILE_BYTES, Facts, sniff, within_limits
+from pipeline_io import apart, bmp, dds, exr, hdr, jpeg, native, png, pnm, psd, psd_pixels, qoi, tga, tiff, webp
+from pipeline_io.facts import MAX_FILE_BYTES, Facts, within_limits
+from pipeline_io.sniff import format_of
 
 Array = np.ndarray[Any, Any]
 
-_PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe}
+_PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe,
+           "hdr": hdr.probe, "dds": dds.probe, "tga": tga.probe, "qoi": qoi.probe, "pnm": pnm.probe}  # fmt: skip
+# Formats whose decoders are ours, or the safe ones of OpenImageIO; the others are decoded apart.
+_DECODERS = {"bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
+             "psd": psd_pixels.decode, "exr": apart.decode, "hdr": apart.decode}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +60,18 @@ def facts_of(path: Path, content: bytes, choice: Choice = WHOLE) -> Facts:
 def pixels_of(path: Path, content: bytes, facts: Facts) -> Array:
     """`(H, W, C)` pixels, exactly of the facts' size, channels and type; errors name the file."""
     try:
-        match facts.format:
-            case "exr":
-                return exr.place(apart.decode(content, facts), facts)
-            case "bmp":
-                return bmp.decode(content, facts)
-            case _:
-                return native.decode(content, facts)
+        pixels = _DECODERS.get(facts.format, native.decode)(content, facts)
+        return exr.place(pixels, facts) if facts.format == "exr" else pixels
     except OperationError as error:
         raise OperationError(f"{path}: {error}") from None
 
 
 def _probe(content: bytes, choice: Choice) -> Facts:
-    name = sniff(content)
+    name = format_of(content)
     if name == "exr":
         return exr.probe(content, layer=choice.layer, part=choice.part, window=choice.window)
+    if name == "psd":
+        return psd.probe(content, layer=choice.layer, part=choice.part)
     if (choice.layer, choice.part) != (exr.MAIN, ""):
-        raise OperationError(f"layer and part are for exr files, but this is a {name}")
+        raise OperationError(f"layer and part are for exr and psd files, but this is a {name}")
     return _PROBES[name](content)

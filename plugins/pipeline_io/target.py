@@ -12,6 +12,8 @@ Depth = Literal["auto", 8, 16, "half", "float"]
 
 _DTYPES = {8: "uint8", 16: "uint16", "half": "float16", "float": "float32"}
 _GREY, _GREY_ALPHA, _RGB, _RGBA = ("Y",), ("Y", "A"), ("R", "G", "B"), ("R", "G", "B", "A")
+_RG = ("R", "G")
+_WHOLE = ("uint8", "uint16")
 _ALL = (_GREY, _GREY_ALPHA, _RGB, _RGBA)
 
 
@@ -48,6 +50,15 @@ KINDS = {
     "tif": _TIFF,
     "tiff": _TIFF,
     "bmp": Kind("bmp"),
+    "hdr": Kind("hdr", ("float32",), (_RGB,), "none", _LINEAR, media_type="image/vnd.radiance"),
+    "tga": Kind("tga", media_type="image/x-tga"),
+    "dds": Kind("dds", channels=(_GREY, _RG, _RGB, _RGBA), media_type="image/vnd-ms.dds"),
+    "qoi": Kind("qoi", colors=_LINEAR | {"srgb_rec709_scene"}),
+    "pgm": Kind("pgm", _WHOLE, (_GREY,), "none", media_type="image/x-portable-graymap"),
+    "ppm": Kind("ppm", _WHOLE, (_GREY, _RGB), "none", media_type="image/x-portable-pixmap"),
+    "pnm": Kind("pnm", _WHOLE, (_GREY, _RGB), "none", media_type="image/x-portable-anymap"),
+    "pam": Kind("pam", _WHOLE, media_type="image/x-portable-arbitrarymap"),
+    "pfm": Kind("pfm", ("float32",), (_GREY, _RGB), "none", _LINEAR, media_type="image/x-portable-floatmap"),
     "exr": Kind("exr", ("float16", "float32"), (), "associated", frozenset(), media_type="image/x-exr"),
 }
 

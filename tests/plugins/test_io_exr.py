@@ -245,11 +245,11 @@ def test_convention_the_picture_is_the_display_window(path: Path) -> None:
     assert np.array_equal(check(path, window="data").buffer[0], pixels)
 
 
-def test_layers_are_for_exr(path: Path) -> None:
-    path.write_bytes(encode_image(Image.stand_in(2, 2, dtype="uint8"), format="png").content)
-    for function in (lambda: load_image(path=path, layer="x"), lambda: list_layers(path=path)):
-        with pytest.raises(OperationError, match="exr"):
-            function()
+def test_other_files_have_one_layer(path: Path) -> None:
+    path.write_bytes(encode_image(Image.stand_in(2, 3, dtype="uint8"), format="png").content)
+    assert [row[:7] for row in list_layers(path=path).rows] == [("0", "", "R, G, B", 0, 0, 2, 3)]
+    with pytest.raises(OperationError, match="layer and part are for exr and psd files, but this is a png"):
+        load_image(path=path, layer="x")
 
 
 def test_mask(path: Path) -> None:
