@@ -8,7 +8,8 @@ from typing import Any
 from pipeline_compose.alpha import flatten, premultiply, set_alpha, split_alpha, unpremultiply
 from pipeline_compose.background import remove_background
 from pipeline_compose.masks import feather_mask, grow_mask, invert_mask, mask_from_channel, shrink_mask
-from pipeline_compose.merge import merge
+from pipeline_compose.merge import keymix, merge, mix
+from pipeline_compose.stack import layer_stack
 from pipeline_core import hookimpl
 
 
@@ -16,6 +17,9 @@ from pipeline_core import hookimpl
 def operations() -> list[Callable[..., Any]]:
     return [
         merge,
+        mix,
+        keymix,
+        layer_stack,
         flatten,
         premultiply,
         unpremultiply,

@@ -98,7 +98,7 @@ def flatten(
     if image.alpha == "none":
         return image
     names = [image.channels[i] for i in image.color_indices]
-    above = with_alpha_last(image, names)
+    above = torch.as_tensor(with_alpha_last(image, names))
     luma = sum(weight * part for weight, part in zip(REC709_LUMA, color, strict=False))
     parts = dict(zip("RGB", color, strict=False)) | {"Y": luma}
     below = above.new_tensor([parts[name.rpartition(".")[2]] for name in names]).view(1, -1, 1, 1)

@@ -1,113 +1,132 @@
-"""`merge`: one image over, under, in, out of another."""
+"""`merge`, `mix` and `keymix`: one image over, under, in, out of, blended with another."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
 
-from pipeline_compose.layers import rebuild, with_alpha_last
-from pipeline_compose.porter_duff import KEEPS_OPAQUE, Operator, composite
-from pipeline_core import Alpha, Image, Mask, OperationError, Unit, operation
+from pipeline_compose.canvas import Layer, draw, new_canvas, on_clear
+from pipeline_compose.fit import alpha_state, check_mask, check_sizes, color_in_common, common_batch
+from pipeline_compose.operators import RULES, Operator
+from pipeline_compose.placement import Position, corner
+from pipeline_core import Image, Mask, Seed, Unit, operation
 
-Position = Annotated[int | None, Field(description="pixels from base's left edge or top; may be negative")]
+Offset = Annotated[int | None, Field(description="pixels from position, or from base's upper left; may be negative")]
 
 
-@operation(
-    support=lambda x=None, y=None, **_: 0 if x is None and y is None else math.inf,
-    aliases=("composite", "over", "layer"),
-)
+def _reach(operation: str = "over", extent: str = "base", **params: Any) -> float:
+    """Grains, and the place of a top, hang on where a pixel is in the whole picture."""
+    placed = extent != "base" or any(params.get(name) is not None for name in ("position", "x", "y"))
+    return math.inf if placed or RULES[operation].scatters else 0
+
+
+@operation(version=2, support=_reach, aliases=("composite", "blend", "over", "layer", "image_blend"))
 def merge(
     base: Image,
     top: Image,
     mask: Mask | None = None,
     *,
-    operation: Annotated[Operator, Field(description="the Porter-Duff operator, top first: top over base")] = "over",
+    operation: Annotated[Operator, Field(description="the operator, top first: top over base")] = "over",
     opacity: Annotated[Unit, Field(description="how much of the result is mixed into base")] = 1.0,
-    x: Position = None,
-    y: Position = None,
+    position: Annotated[Position | None, Field(description="where a top of another size goes")] = None,
+    x: Offset = None,
+    y: Offset = None,
+    extent: Annotated[
+        Literal["base", "union"], Field(description="the result's frame: base's, or one that holds all of top too")
+    ] = "base",
+    seed: Annotated[Seed, Field(description="which grains dissolve shows")] = 0,
 ) -> Image:
-    """Merge top with base by a Porter-Duff operator.
+    """Merge top with base: Porter-Duff operators, blend modes, arithmetic.
 
-    The result has base's size, colour space, alpha state and metadata. Top must have base's size, unless `x` or `y`
-    says where its upper left corner goes; what hangs out is cut off, or comes in on the other side where base tiles.
-    The mask has base's size. Batches are equal or one.
+    The result has base's colour space, alpha state and metadata, and its size unless `extent` is union. Top must have
+    base's size, unless `position`, `x` or `y` says where it goes; what hangs out is cut off, or comes in on the other
+    side where base tiles. The mask has base's size. Batches are equal or one. Colour is never clipped.
 
-    Operators, with t, b for associated colour and alpha of top and base, and ta, ba for their alphas:
-    clear 0; copy t; destination b; over t + b(1-ta); under b + t(1-ba); in t ba; mask b ta; out t(1-ba);
-    stencil b(1-ta); atop t ba + b(1-ta); destination-atop b ta + t(1-ba); xor t(1-ba) + b(1-ta);
-    plus t + b with alpha held at 1. (T. Porter, T. Duff, "Compositing Digital Images", SIGGRAPH 1984; W3C
-    Compositing and Blending Level 1.) Colour is never clipped.
+    Porter-Duff (SIGGRAPH 1984; W3C Compositing and Blending Level 1), with t, b for associated colour and alpha of top
+    and base, ta, ba for their alphas: clear 0; copy t; destination b; over (or normal) t + b(1-ta); under b + t(1-ba);
+    in t ba; mask b ta; out t(1-ba); stencil b(1-ta); atop t ba + b(1-ta); destination-atop b ta + t(1-ba);
+    xor t(1-ba) + b(1-ta); plus t + b with alpha held at 1.
+
+    Blend modes: t(1-ba) + b(1-ta) + ta ba B, where B is a function of the straight colours: the W3C's from multiply to
+    luminosity, Photoshop's from linear-burn to lighter-color, GIMP's grain-extract b-t+0.5 and grain-merge b+t-0.5.
+    They are meant for colours encoded for the eye (sRGB). dissolve shows all of top or nothing, by chance, per pixel.
+
+    Arithmetic, as in Nuke, of associated values, alpha too: average, min, max, hypot (t²+b²)^½, geometric 2tb/(t+b);
+    minus t-b and from b-t, with the alpha of over; conjoint-over t + b(1-ta/ba), t where ta > ba;
+    disjoint-over t + b(1-ta)/ba, t + b where ta+ba < 1; matte, an over of the straight colours as if base were opaque.
 
     Convention: `mask` and `opacity` mix between base and the full result, as in Nuke, for every operator: 0 is base.
-    Convention: an image without alpha is opaque. A base without alpha stays without by destination, over, under,
-    atop and plus, which can't make it transparent; the others give it one, in top's state (straight if top has none).
-    Convention: a top placed by `x`, `y` is transparent beyond its frame, so `in`, `mask`, `copy`, ... act there too.
+    Those of dissolve thin out its grains.
+    Convention: an image without alpha is opaque. A base without alpha stays without by operators that can't make it
+    transparent; the others give it one, in top's state (straight if top has none). `extent: union` gives it one too.
+    Convention: a placed top is transparent beyond its frame, so `in`, `mask`, `copy`, ... act there too.
     Convention: only colour channels that both have are merged; base's others (Z, ...) are kept, top's are dropped.
+    Convention: blend formulas that hold their result in 0..1 hold it within what 0, 1 and both colours span.
+    Convention: where `position` leaves an odd pixel over, it is on the right or below.
     """
-    names = _color_in_common(base, top)
-    _check_fit(base, top, mask, placed=x is not None or y is not None)
-    below = with_alpha_last(base, names)
-    above = with_alpha_last(top, names)
-    if x is not None or y is not None:
-        above = _place(above, base, x or 0, y or 0)
-    batch = max(base.batch, top.batch, mask.batch if mask else 1)
-    above, below = above.expand(batch, -1, -1, -1), below.expand(batch, -1, -1, -1)
-    merged = composite(operation, above, below)
-    if mask is not None:
-        merged = torch.lerp(below, merged, mask.pixels * opacity)
-    elif opacity < 1:
-        merged = torch.lerp(below, merged, opacity)
-    return rebuild(base, names, merged, _alpha_state(base, top, operation))
+    placed = extent == "union" or any(value is not None for value in (position, x, y))
+    check_sizes(base, top, placed=placed)
+    check_mask(mask, base)
+    batch = common_batch(base=base, top=top, mask=mask)
+    groups = color_in_common(base, top, operation)
+    left, upper = corner(position or "top-left", base.size, top.size)
+    at = left + (x or 0), upper + (y or 0)
+    if extent == "union":
+        base, mask, at = _grown(base, mask, top, at)
+    layer = Layer(top, RULES[operation], groups, at, opacity, mask, seed=seed)
+    drawn = {"A", *(name for group in groups for name in group)} if layer.covers(base.size) else ()
+    canvas = new_canvas(base, alpha_state(base, [(top, operation)]), batch, unset=drawn)
+    draw(canvas, base, layer)
+    return canvas
 
 
-def _alpha_state(base: Image, top: Image, operator: Operator) -> Alpha:
-    if base.alpha != "none" or operator in KEEPS_OPAQUE:
-        return base.alpha
-    return "straight" if top.alpha == "none" else top.alpha
+def _grown(
+    base: Image, mask: Mask | None, top: Image, at: tuple[int, int]
+) -> tuple[Image, Mask | None, tuple[int, int]]:
+    """Base, mask and top's place on the smallest frame that holds base and top; none beyond base where it tiles."""
+    starts, size = [], []
+    for start, length, given, wraps in zip(at, base.size, top.size, base.wrap, strict=True):
+        starts.append(0 if wraps else min(start, 0))
+        size.append(length if wraps else max(start + given, length) - starts[-1])
+    x, y = -starts[0], -starts[1]
+    frame = size[0], size[1]
+    state = base.alpha if base.alpha != "none" else alpha_state(base, [(top, "copy")])
+    grown = on_clear(base, (x, y), frame, base.wrap).with_alpha_state(state)
+    return grown, mask and on_clear(mask, (x, y), frame, base.wrap), (at[0] + x, at[1] + y)
 
 
-def _color_in_common(base: Image, top: Image) -> list[str]:
-    main = [{name for name in image.channels if name in "RGBY"} for image in (base, top)]
-    if not main[0]:
-        raise OperationError(f"base has no colour channels to merge, only {', '.join(base.channels)}")
-    if main[0] != main[1]:
-        kinds = [", ".join(name for name in image.channels if name in "RGBY") or "no colour" for image in (base, top)]
-        mend = "to_gray" if main[0] == {"Y"} else "to_rgb"
-        raise OperationError(f"base has {kinds[0]}, top has {kinds[1]}: convert top with {mend}")
-    if base.color != top.color:
-        raise OperationError(f"base is {base.color}, top is {top.color}: convert one of them with color_convert")
-    return [base.channels[i] for i in base.color_indices if base.channels[i] in top.channels]
+@operation(support=0, aliases=("dissolve", "lerp", "crossfade"))
+def mix(base: Image, top: Image, *, amount: Annotated[Unit, Field(description="0 is base, 1 is top")] = 0.5) -> Image:
+    """Mix two images, as Nuke's Dissolve.
+
+    Colour and alpha are mixed on associated values, so that a transparent image lends no colour. The result has base's
+    size, colour space, alpha state and metadata; sizes are equal, batches equal or one.
+
+    Convention: as `merge` with `operation: copy` and this opacity: an image without alpha is opaque.
+    """
+    return merge(base, top, operation=_copy(top), opacity=amount)
 
 
-def _check_fit(base: Image, top: Image, mask: Mask | None, *, placed: bool) -> None:
-    size = f"{base.width}x{base.height}"
-    if top.size != base.size and not placed:
-        raise OperationError(f"base is {size}, top is {top.width}x{top.height}: resize or pad top, or give x and y")
-    if mask is not None and mask.size != base.size:
-        mend = "give a mask of base's size, or use set_alpha to give top a mask of its own"
-        raise OperationError(f"base is {size}, mask is {mask.width}x{mask.height}: {mend}")
-    batches = {"base": base.batch, "top": top.batch} | ({"mask": mask.batch} if mask else {})
-    if len(set(batches.values()) - {1}) > 1:
-        found = ", ".join(f"{name} is a batch of {count}" for name, count in batches.items())
-        raise OperationError(f"{found}: batches must be equal, or one")
-    for axis, wraps, length, given in zip("xy", base.wrap, base.size, top.size, strict=True):
-        if placed and wraps and given > length:
-            raise OperationError(f"base tiles in {axis} at {length} pixels, top has {given}: resize top to fit")
+@operation(support=0)
+def keymix(
+    base: Image,
+    top: Image,
+    mask: Mask,
+    *,
+    amount: Annotated[Unit, Field(description="what the mask is multiplied by")] = 1.0,
+) -> Image:
+    """Show top where the mask is 1 and base where it is 0, as Nuke's Keymix.
+
+    Mixed on associated values. The result has base's size, colour space, alpha state and metadata; sizes are equal,
+    batches equal or one.
+
+    Convention: as `merge` with `operation: copy` and this mask: an image without alpha is opaque.
+    """
+    return merge(base, top, mask, operation=_copy(top), opacity=amount)
 
 
-def _place(top: Tensor, base: Image, x: int, y: int) -> Tensor:
-    """Top on a transparent canvas of base's size, its upper left corner at x, y."""
-    for dim, at, length, wraps in ((3, x, base.width, base.wrap[0]), (2, y, base.height, base.wrap[1])):
-        size = top.shape[dim]
-        # Beyond the canvas one place is as good as another; within these limits no padding cuts off more than there is.
-        before = 0 if wraps else min(max(at, -size), length)
-        pads = (before, length - size - before)
-        top = functional.pad(top, pads if dim == 3 else (0, 0, *pads))
-        if wraps:
-            top = torch.roll(top, at, dim)
-    return top
+def _copy(top: Image) -> Operator:
+    """Of an opaque top over is the same as copy, and known to keep an opaque base opaque."""
+    return "over" if top.alpha == "none" else "copy"

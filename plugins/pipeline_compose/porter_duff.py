@@ -1,51 +1,89 @@
-"""The Porter-Duff operators on associated pixels.
+"""Operators on associated pixels `(B, C, H, W)`, alpha in the last plane: Porter and Duff's, and Nuke's arithmetic.
 
 T. Porter, T. Duff, "Compositing Digital Images", SIGGRAPH 1984; `plus` with alpha held at 1 is the W3C's "lighter"
 (Compositing and Blending Level 1, section 9.1). Names are Nuke's: `in`, `mask`, `out`, `stencil` and `under` are the
-W3C's source-in, destination-in, source-out, destination-out and destination-over.
+W3C's source-in, destination-in, source-out, destination-out and destination-over. Formulas of the second table: Nuke's
+Merge, and for its conjoint and disjoint also Khronos GL_NV_blend_equation_advanced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
-import torch
-from torch import Tensor
+from pipeline_compose.arrays import Array, namespace
+from pipeline_compose.layers import straightened
 
-Operator = Literal[
-    "clear", "copy", "destination", "over", "under", "in", "mask",
-    "out", "stencil", "atop", "destination-atop", "xor", "plus",
-]  # fmt: skip
-
-KEEPS_OPAQUE = frozenset({"destination", "over", "under", "atop", "plus"})
-"""Operators that leave an opaque base opaque, whatever the top."""
+Formula = Callable[[Array, Array, Array, Array], Array]
+"""Of t, b: all planes of top and base; ta, ba: their alphas. Nobody writes into them; one of them may be returned."""
 
 
-def composite(operator: Operator, top: Tensor, base: Tensor) -> Tensor:
-    """`(B, C, H, W)` of equal sizes, colour associated, alpha in the last channel; the same back."""
-    return _FORMULAS[operator](top, base, top[:, -1:], base[:, -1:])
+def _over(t: Array, b: Array, ta: Array, ba: Array) -> Array:
+    merged = b * (1 - ta)
+    merged += t
+    return merged
 
 
-def _plus(top: Tensor, base: Tensor, _: Tensor, __: Tensor) -> Tensor:
-    total = top + base
-    total[:, -1:].clamp_(max=1)
-    return total
+def _alpha_held(merged: Array) -> Array:
+    merged[:, -1:] = merged[:, -1:].clip(0, 1)
+    return merged
 
 
-# t, b: all channels of top and base; ta, ba: their alphas.
-_FORMULAS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "clear": lambda t, b, ta, ba: torch.zeros_like(b),
+def _with_alpha_of_over(merged: Array, ta: Array, ba: Array) -> Array:
+    merged[:, -1:] = ta + ba * (1 - ta)
+    return merged
+
+
+def _geometric(t: Array, b: Array, ta: Array, ba: Array) -> Array:
+    total = t + b
+    return 2 * t * b / namespace(b).where(total == 0, 1.0, total)
+
+
+def _conjoint_over(t: Array, b: Array, ta: Array, ba: Array) -> Array:
+    """Over of two shapes that overlap as far as they can: one edge drawn twice is still one edge."""
+    left = namespace(b).where(ba > ta, 1 - ta / namespace(b).where(ba == 0, 1.0, ba), 0.0)
+    # Light without coverage hides nothing and is hidden by nothing.
+    return t + b * namespace(b).where((ba == 0) & (ta == 0), 1.0, left)
+
+
+def _disjoint_over(t: Array, b: Array, ta: Array, ba: Array) -> Array:
+    """Over of two shapes that overlap as little as they can: two sides of one edge leave no gap."""
+    left = (1 - ta) / namespace(b).where(ba == 0, 1.0, ba)
+    return t + b * namespace(b).where(ta + ba < 1, 1.0, left)
+
+
+def _matte(t: Array, b: Array, ta: Array, ba: Array) -> Array:
+    """Straight colours mixed by top's alpha, as if base were opaque; alpha as by over."""
+    coverage = ta + ba * (1 - ta)
+    mixed = straightened(t) * ta + straightened(b) * (1 - ta)
+    return namespace(b).concatenate([mixed * coverage, coverage], 1)
+
+
+PORTER_DUFF: dict[str, Formula] = {
+    "clear": lambda t, b, ta, ba: namespace(b).zeros_like(b),
     "copy": lambda t, b, ta, ba: t,
     "destination": lambda t, b, ta, ba: b,
-    "over": lambda t, b, ta, ba: t + b * (1 - ta),
-    "under": lambda t, b, ta, ba: b + t * (1 - ba),
+    "over": _over,
+    "under": lambda t, b, ta, ba: _over(b, t, ba, ta),
     "in": lambda t, b, ta, ba: t * ba,
     "mask": lambda t, b, ta, ba: b * ta,
     "out": lambda t, b, ta, ba: t * (1 - ba),
     "stencil": lambda t, b, ta, ba: b * (1 - ta),
-    "atop": lambda t, b, ta, ba: t * ba + b * (1 - ta),
-    "destination-atop": lambda t, b, ta, ba: b * ta + t * (1 - ba),
-    "xor": lambda t, b, ta, ba: t * (1 - ba) + b * (1 - ta),
-    "plus": _plus,
+    "atop": lambda t, b, ta, ba: b * (1 - ta) + t * ba,
+    "destination-atop": lambda t, b, ta, ba: t * (1 - ba) + b * ta,
+    "xor": lambda t, b, ta, ba: b * (1 - ta) + t * (1 - ba),
+    "plus": lambda t, b, ta, ba: _alpha_held(t + b),
+}
+
+ARITHMETIC: dict[str, Formula] = {
+    "average": lambda t, b, ta, ba: (t + b) * 0.5,
+    "min": lambda t, b, ta, ba: namespace(b).minimum(t, b),
+    "max": lambda t, b, ta, ba: namespace(b).maximum(t, b),
+    "hypot": lambda t, b, ta, ba: _alpha_held(namespace(b).sqrt(t * t + b * b)),
+    "geometric": _geometric,
+    # The difference of two alphas is no coverage.
+    "minus": lambda t, b, ta, ba: _with_alpha_of_over(t - b, ta, ba),
+    "from": lambda t, b, ta, ba: _with_alpha_of_over(b - t, ta, ba),
+    "conjoint-over": _conjoint_over,
+    "disjoint-over": _disjoint_over,
+    "matte": _matte,
 }

@@ -11,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_compose import merge, operations
-from pipeline_compose.porter_duff import KEEPS_OPAQUE, Operator
+from pipeline_compose.operators import RULES, Operator
 
 from pipeline_core import Image, Mask, OperationError
 from pipeline_core.operation import read
 
 OPERATORS = typing.get_args(Operator)
+WITHOUT_GRAINS = [name for name in OPERATORS if not RULES[name].scatters]
 RGBA = ("R", "G", "B", "A")
 
 
@@ -88,7 +89,7 @@ def test_a_batch_of_two_is_two_of_one(seed: int, operator: Operator) -> None:
         assert np.array_equal(together.array[i : i + 1], one.array)
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", WITHOUT_GRAINS)
 def test_strips_are_the_whole_to_the_bit(operator: Operator) -> None:
     base, top, matte = (make(i, width=37, height=31) for i, make in enumerate((picture, picture, mask)))
     base = base.unassociate()
@@ -117,18 +118,18 @@ def test_convention_opaque_base_gets_alpha_only_where_it_can_become_transparent(
     result = merge(base, top, operation=operator)
     # Whether it can is told by the formula: the alpha over an opaque base.
     explicit = merge(solid([0.2, 0.4, 0.6, 1]), top, operation=operator)
-    assert (result.alpha == "none") == (operator in KEEPS_OPAQUE)
-    if operator in KEEPS_OPAQUE:
+    assert (result.alpha == "none") == (RULES[operator].keeps_opaque)
+    if RULES[operator].keeps_opaque:
         assert explicit.array[..., 3] == 1
         np.testing.assert_allclose(result.array, explicit.array[..., :3], atol=1e-7)
     else:
         assert explicit.array[..., 3] < 1
         close(result, explicit)
     plain = merge(base, solid([1, 0, 0], "RGB"), operation=operator)
-    assert plain.alpha == ("none" if operator in KEEPS_OPAQUE else "straight")
+    assert plain.alpha == ("none" if RULES[operator].keeps_opaque else "straight")
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", WITHOUT_GRAINS)
 def test_convention_mask_and_opacity_mix_with_base(operator: Operator) -> None:
     base, top, matte = picture(1), picture(2), mask(3)
     full = merge(base, top, operation=operator).array
