@@ -32,8 +32,8 @@ def _erased(image: Image, mask: Mask | None = None, *, shape: Shape | None = Non
 
 def _blank(image: Image, mask: Mask | None, channels: tuple[str, ...], alpha: Any) -> Image:
     batch = max(image.batch, mask.batch if mask else 1)
-    shape = (batch, image.height, image.width, len(channels))
-    return image.with_buffer(np.broadcast_to(np.float32(0), shape), channels=channels, alpha=alpha)
+    made = Image.stand_in(image.width, image.height, channels, batch=batch)
+    return image.with_buffer(made.buffer, channels=channels, alpha=alpha)
 
 
 @operation(infer=_painted, aliases=("paint",))

@@ -15,6 +15,10 @@ def reversed_along(buffer: Any, axis: int) -> Any:
     """The buffer turned round along one axis, without negative strides (torch has none)."""
     if isinstance(buffer, np.ndarray):
         return np.ascontiguousarray(np.flip(buffer, axis))
+    import torch
+
+    if buffer.dtype == torch.uint16:  # torch has no `flip` for it
+        return buffer.view(torch.int16).flip(axis).view(torch.uint16)
     return buffer.flip(axis)
 
 
@@ -53,9 +57,3 @@ def framed(buffer: Any, border: np.ndarray[Any, Any], rows: tuple[int, int], col
         canvas = torch.from_numpy(border).to(buffer.device, buffer.dtype).expand(shape).clone()
     canvas[:, top : top + height, left : left + width] = buffer
     return canvas
-
-
-def stand_in(image: AnyRaster, width: int, height: int, *, dtype: str | None = None, **changes: Any) -> AnyRaster:
-    """The same facts with another size and dtype, for `infer` rules: one shared zero, whatever the size."""
-    shape = (image.batch, height, width, len(image.channels))
-    return image.with_buffer(np.broadcast_to(np.zeros((), dtype or image.dtype), shape), **changes)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Color, OperationError, operation
-from pipeline_transform.moves import X_AXIS, Y_AXIS, framed, rolled, stand_in, taken
+from pipeline_transform.moves import X_AXIS, Y_AXIS, framed, rolled, taken
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
 
 Position = Annotated[int, Field(ge=0, description="pixels from the left (x) or the top (y)")]
@@ -29,7 +29,8 @@ def _padded(
     image: AnyRaster, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, mode: str = "constant", **_: Any
 ) -> AnyRaster:
     wrap = _wrap_after_pad(image, left + right, top + bottom, mode)
-    return stand_in(image, image.width + left + right, image.height + top + bottom, wrap=wrap)
+    width, height = image.width + left + right, image.height + top + bottom
+    return image.like(width=width, height=height, dtype=image.dtype, wrap=wrap)
 
 
 def _wrap_after_pad(image: AnyRaster, across: int, down: int, mode: str) -> tuple[bool, bool]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, operation, progress
-from pipeline_transform.moves import stand_in
-from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
-from pipeline_transform.resampling import KERNELS, Filter, Kernel, associated, handed_back, weighted_sums
+from pipeline_core import AnyRaster, Color, operation
+from pipeline_transform.paint import TRANSPARENT
 from pipeline_transform.turns import rotate90
+from pipeline_transform.warping import Point, Warp, WarpFilter, warped, warped_size
 
 if TYPE_CHECKING:
     import torch
-
-Point = tuple[float, float]
-TAPS_AT_ONCE = 2**22  # of 28 bytes each: the working memory of one strip
 
 
 class Turn(NamedTuple):
@@ -30,6 +25,14 @@ class Turn(NamedTuple):
     to: Point
     width: int
     height: int
+
+    def source(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # Turned back: y points down, so (cos, sin) turns clockwise and (cos, -sin) counterclockwise.
+        x, y = x - self.to[0], y - self.to[1]
+        return (
+            x * self.cos + y * self.sin + self.origin[0],
+            y * self.cos - x * self.sin + self.origin[1],
+        )
 
 
 def _inferred(
@@ -45,10 +48,10 @@ def _inferred(
     if turns is not None:
         swapped = turns % 2 == 1
         width, height = (image.height, image.width) if swapped else image.size
-        return stand_in(image, width, height, wrap=image.wrap[::-1] if swapped else image.wrap)
+        wrap = image.wrap[::-1] if swapped else image.wrap
+        return image.like(width=width, height=height, dtype=image.dtype, wrap=wrap)
     turn = _turn(image, angle, expand, center)
-    dtype = image.dtype if filter == "nearest" else "float32"
-    return stand_in(image, turn.width, turn.height, dtype=dtype, wrap=(False, False))
+    return warped_size(image, turn.width, turn.height, filter)
 
 
 @operation(infer=_inferred, aliases=("turn",))
@@ -57,7 +60,7 @@ def rotate(
     *,
     angle: Annotated[float, Field(description="degrees, clockwise")],
     expand: Annotated[bool, Field(description="grow the size so that nothing is cut off")] = False,
-    filter: Literal["nearest"] | Filter = "bicubic",  # noqa: A002  the word of the field
+    filter: WarpFilter = "bicubic",  # noqa: A002  the word of the field
     center: Annotated[Point, Field(description="x, y that stays in place; the middle by default")] | None = None,
     fill: Annotated[Color, Field(description="of the corners that the picture does not reach")] = TRANSPARENT,
 ) -> AnyRaster:
@@ -81,11 +84,7 @@ def rotate(
     if turns is not None:
         return rotate90(image, turns=turns)
     turn = _turn(image, angle, expand, center)
-    if filter == "nearest":
-        return _picked(image, turn, channel_values(fill, image))
-    source = associated(image)
-    background = channel_values(fill, source)
-    return handed_back(_sampled(source, turn, KERNELS[filter], background), image)
+    return warped(image, Warp(turn.width, turn.height, turn.source), filter, fill)
 
 
 def _exact_turns(image: AnyRaster, angle: float, expand: bool, center: Point | None) -> Literal[0, 1, 2, 3] | None:
@@ -116,81 +115,3 @@ def _cos_sin(angle: float) -> Point:
     exact = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}
     radians = math.radians(angle)
     return exact.get(angle % 360, (math.cos(radians), math.sin(radians)))
-
-
-def _places(turn: Turn, device: torch.device, rows_at_once: int) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """Strips of output rows, each with the x and y, `(rows * width,)`, that its pixels come from."""
-    import torch
-
-    exact = torch.float32 if device.type == "mps" else torch.float64  # float32 is a few ten-thousandths off at 4K
-    x = torch.arange(turn.width, dtype=exact, device=device) + (0.5 - turn.to[0])
-    for top in range(0, turn.height, rows_at_once):
-        progress(top, turn.height, "rows")
-        rows = slice(top, min(top + rows_at_once, turn.height))
-        y = torch.arange(rows.start, rows.stop, dtype=exact, device=device)[:, None] + (0.5 - turn.to[1])
-        # Turned back: y points down, so (cos, sin) turns clockwise and (cos, -sin) counterclockwise.
-        yield (
-            rows,
-            (x * turn.cos + y * turn.sin + turn.origin[0]).flatten(),
-            (y * turn.cos - x * turn.sin + turn.origin[1]).flatten(),
-        )
-
-
-def _sampled(image: AnyRaster, turn: Turn, kernel: Kernel, background: Any) -> AnyRaster:
-    """The turned picture over the background, each pixel a weighted sum of those around the place it comes from."""
-    import torch
-
-    pixels = image.pixels
-    batch, channels, height, width = pixels.shape
-    lines = pixels.permute(2, 3, 0, 1).reshape(height * width, batch * channels)
-    behind = torch.from_numpy(background).to(pixels.device).repeat(batch)
-    result = pixels.new_empty(turn.height, turn.width, batch, channels)
-    rows_at_once = max(1, TAPS_AT_ONCE // (turn.width * (2 * kernel.radius) ** 2))
-    for rows, x, y in _places(turn, pixels.device, rows_at_once):
-        column, across = _taps(x, kernel, width, wrap=image.wrap[0])
-        row, down = _taps(y, kernel, height, wrap=image.wrap[1])
-        place = (row[:, :, None] * width + column[:, None, :]).flatten(1)
-        weights = (down[:, :, None] * across[:, None, :]).flatten(1)
-        sums = weighted_sums(lines, place, weights)
-        # What the weights inside the picture lack to 1 is the background's share.
-        sums += (1 - weights.sum(1, keepdim=True)) * behind
-        result[rows] = sums.reshape(-1, turn.width, batch, channels)
-    return image.with_buffer(result.permute(2, 0, 1, 3), wrap=(False, False))
-
-
-def _taps(at: torch.Tensor, kernel: Kernel, size: int, *, wrap: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels within the kernel's reach of each place, `(N, taps)`, and their weights: 0 outside the picture."""
-    import torch
-
-    first = (at - 0.5).floor()
-    steps = torch.arange(1 - kernel.radius, 1 + kernel.radius, device=at.device, dtype=torch.int32)
-    # Only the fraction goes on in float32: it is what the weights depend on.
-    weights = kernel.weight(steps + (first - at + 0.5).to(torch.float32)[:, None])
-    weights = weights / weights.sum(1, keepdim=True)
-    place = first.to(torch.int32)[:, None] + steps
-    if wrap:
-        return place % size, weights
-    return place.clamp(0, size - 1), weights.where((place >= 0) & (place < size), weights.new_zeros(()))
-
-
-def _picked(image: AnyRaster, turn: Turn, background: Any) -> AnyRaster:
-    """The turned picture in its own dtype, each pixel the one under the place it comes from."""
-    import numpy as np
-    import torch
-
-    buffer = image.buffer
-    if isinstance(buffer, np.ndarray):
-        buffer = torch.from_numpy(np.array(buffer))
-    behind = torch.from_numpy(encoded(background, image.dtype)).to(buffer.device)
-    result = buffer.new_empty(image.batch, turn.height, turn.width, buffer.shape[3])
-    for rows, x, y in _places(turn, buffer.device, max(1, TAPS_AT_ONCE // turn.width)):
-        column, row = x.floor().long(), y.floor().long()
-        outside = torch.zeros_like(column, dtype=torch.bool)
-        if not image.wrap[0]:
-            outside |= (column < 0) | (column >= image.width)
-        if not image.wrap[1]:
-            outside |= (row < 0) | (row >= image.height)
-        strip = buffer[:, row % image.height, column % image.width]
-        strip = behind.where(outside[:, None], strip)
-        result[:, rows] = strip.reshape(image.batch, -1, turn.width, buffer.shape[3])
-    return image.with_buffer(result, wrap=(False, False))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, OperationError, operation
-from pipeline_transform.moves import X_AXIS, Y_AXIS, stand_in, taken
+from pipeline_transform.moves import X_AXIS, Y_AXIS, taken
 from pipeline_transform.resampling import Filter, Span, associated, handed_back, resampled
 
 Fit = Literal["stretch", "fit", "fill"]
@@ -31,14 +31,14 @@ def _inferred(
     if _unchanged(image, across, down):
         return image
     dtype = image.dtype if filter == "nearest" else "float32"
-    return stand_in(image, across.count, down.count, dtype=dtype, wrap=_wrap(image, across, down))
+    return image.like(width=across.count, height=down.count, dtype=dtype, wrap=_wrap(image, across, down))
 
 
 @operation(infer=_inferred, aliases=("scale", "resample", "reformat"))
 def resize(
     image: AnyRaster,
     *,
-    width: Length | None = None,
+    width: Annotated[Length, Field(examples=[512])] | None = None,
     height: Length | None = None,
     scale: Annotated[float, Field(gt=0, description="factor for both sides; instead of a size")] | None = None,
     longest: Annotated[int, Field(ge=1, description="pixels of the longer side; instead of a size")] | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pipeline_core import AnyRaster, operation
-from pipeline_transform.moves import X_AXIS, Y_AXIS, reversed_along, stand_in, transposed
+from pipeline_transform.moves import X_AXIS, Y_AXIS, reversed_along, transposed
 
 
 def _same(image: AnyRaster, **_: Any) -> AnyRaster:
@@ -15,7 +15,7 @@ def _same(image: AnyRaster, **_: Any) -> AnyRaster:
 def _turned(image: AnyRaster, *, turns: int = 1) -> AnyRaster:
     if turns == 2:
         return image
-    return stand_in(image, image.height, image.width, wrap=(image.wrap[1], image.wrap[0]))
+    return image.like(width=image.height, height=image.width, dtype=image.dtype, wrap=(image.wrap[1], image.wrap[0]))
 
 
 @operation(infer=_same, aliases=("flip_vertical", "mirror_vertical", "upside_down"))
