@@ -15,15 +15,15 @@ from pathlib import Path
 
 # row -> (module, attacks in full, attacks in small, what it does)
 ROWS = {
-    "r1": ("kill", 1000, 6, "SIGKILL while results are stored, then run again"),
-    "r2": ("damage", 1500, 30, "15 kinds of damage to entries"),
-    "r4": ("full", 40, 4, "cache, and output, on a full disk"),
-    "r5": ("share", 1600, 64, "8 processes and a collector on one cache that is too small"),
-    "r6": ("change", 65, 13, "typed values pairwise, changes that must miss and that must hit"),
-    "r8": ("trespass", 300, 15, "plugins that write into their inputs or keep references"),
-    "r9": ("stale", 200, 8, "inputs overwritten with the same name, size and mtime"),
-    "r10": ("repeat", 40, 4, "the same file in fresh processes"),
-    "r17": ("kill", 300, 12, "SIGKILL and rivals while an output is saved"),
+    "r1": ("kill", 1000, 3, "SIGKILL while results are stored, then run again"),
+    "r2": ("damage", 1500, 15, "15 kinds of damage to entries"),
+    "r4": ("full", 40, 2, "cache, and output, on a full disk"),
+    "r5": ("share", 1600, 16, "8 processes and a collector on one cache that is too small"),
+    "r6": ("change", 77, 11, "typed values pairwise, changes that must miss and that must hit"),
+    "r8": ("trespass", 300, 8, "plugins that write into their inputs or keep references"),
+    "r9": ("stale", 200, 4, "inputs overwritten with the same name, size and mtime"),
+    "r10": ("repeat", 40, 2, "the same file in fresh processes"),
+    "r17": ("kill", 300, 6, "SIGKILL and rivals while an output is saved"),
 }
 
 

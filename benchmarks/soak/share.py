@@ -23,7 +23,8 @@ from pipeline_core.events import Finished, Warned
 from pipeline_core.graph import Graph
 
 PROCESSES = 8
-FILES = 40
+FILES, FEW = 40, 12
+"""Few where a process does not come to run every file: then nothing is said about how often a key is computed."""
 SIDE = 160
 """400 kB of RGBA float32: three results that are large and cheap, before a small one that is dear."""
 DEAR_SECONDS = 0.05
@@ -43,7 +44,7 @@ def r5(count: int, work: Path) -> Outcome:
     """Every process runs the files over and over, each time in an order of its own."""
     each = max(1, count // PROCESSES)
     outcome = Outcome("R5", rounds=each * PROCESSES)
-    graphs = [pipeline(number) for number in range(FILES)]
+    graphs = [pipeline(number) for number in range(FILES if each >= FEW else FEW)]
     clean, shared = work / "clean", work / "cache"
     expected = ask(lambda: [once(number, graph, clean, None).digest for number, graph in enumerate(graphs)])
     blobs = [path.stat().st_size for path in blob_files(clean)]
@@ -61,7 +62,7 @@ def r5(count: int, work: Path) -> Outcome:
     wait(collector)
     ask(lambda: prune(shared))
     left, average = size(shared), computed.total() / len(computed)
-    if average > 1.2:
+    if average > 1.2 and each >= FILES:
         outcome.fail(f"each key was computed {average:.2f} times on average")
     if left > limit + max(blobs):
         outcome.fail(f"{left:,} bytes are left of {limit:,} allowed")
