@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from pipeline_core.colors import parse_color
-from pipeline_core.errors import did_you_mean, listing
+from pipeline_core.errors import did_you_mean, listing, one_line
 
 Color = Annotated[
     tuple[float, float, float, float],
@@ -165,7 +165,7 @@ def explain(error: ValidationError, value: Any) -> str:
     if len(found) == 1 and found[0]["type"] == "value_error":
         return wanted[0]
     quoted = isinstance(given, str) and not choices and any(item["type"].endswith("_type") for item in found)
-    got = json.dumps(given, ensure_ascii=False) if quoted else show(given)
+    got = json.dumps(one_line(given, 60), ensure_ascii=False) if quoted else show(given)
     hint = did_you_mean(given, choices).removeprefix(".") if choices and isinstance(given, str) else ""
     joined = " or ".join(dict.fromkeys(wanted)).replace(" or must be ", " or ")
     return f"{where + ': ' if where else ''}{joined} (got {got}){'.' + hint if hint else ''}"
