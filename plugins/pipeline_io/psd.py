@@ -93,8 +93,8 @@ class Document:
         """Bottom first, as stored; groups and their ends among them."""
         try:
             return list(_layers(self)) if self.layer_section[1] else []
-        except (struct.error, IndexError, ValueError) as error:
-            raise error if isinstance(error, OperationError) else OperationError("the psd file is cut off") from None
+        except (struct.error, IndexError):
+            raise OperationError("the psd file is cut off") from None
 
     @property
     def dtype(self) -> str:

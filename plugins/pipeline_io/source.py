@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,19 +54,28 @@ def content_of(path: Path) -> bytes:
 
 def facts_of(path: Path, content: bytes, choice: Choice = WHOLE) -> Facts:
     """What the header says, held to the limits; errors name the file."""
-    try:
+    with _named(path):
         return within_limits(_probe(content, choice))
-    except OperationError as error:
-        raise OperationError(f"{path}: {error}") from None
 
 
 def pixels_of(path: Path, content: bytes, facts: Facts) -> Array:
     """`(H, W, C)` pixels, exactly of the facts' size, channels and type; errors name the file."""
-    try:
+    with _named(path):
         pixels = _DECODERS.get(facts.format, native.decode)(content, facts)
         return exr.place(pixels, facts) if facts.format == "exr" else pixels
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors that name the file; what a number that makes no sense has led to is a damaged file, too."""
+    try:
+        yield
     except OperationError as error:
         raise OperationError(f"{path}: {error}") from None
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
+        raise OperationError(f"{path}: damaged file: {' '.join(str(error).split())}") from None
+    except MemoryError:
+        raise OperationError(f"{path}: not enough memory for its pixels") from None
 
 
 def _probe(content: bytes, choice: Choice) -> Facts:

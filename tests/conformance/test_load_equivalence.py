@@ -12,17 +12,31 @@ CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 CORPUS = CORPORA / "load-equivalence"
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus load-equivalence is not here")
 
-GROUP_A = ("hopper.bmp", "hopper.png", "hopper.tif", "hopper_bigtiff.tif", "hopper_lzma.tif", "hopper_lzw.tif")
+# Two renderings of one picture; the files of each hold the same pixels.
+GROUP_A = (
+    "hopper.bmp", "hopper.dds", "hopper.png", "hopper.qoi", "hopper.tif", "hopper_8bit.ppm", "hopper_8bit_plain.ppm",
+    "hopper_bigtiff.tif", "hopper_lzma.tif", "hopper_lzw.tif",
+)  # fmt: skip
 
 
 def test_group_a_is_bit_identical() -> None:
-
     here = [CORPUS / "hopper" / name for name in GROUP_A if (CORPUS / "hopper" / name).is_file()]
     assert len(here) >= 4
     first, *others = (load_image(path=path) for path in here)
     assert first.size == (128, 128)
     for path, image in zip(here[1:], others, strict=True):
         assert np.array_equal(image.buffer, first.buffer), path.name
+
+
+def test_group_b_is_within_one_step() -> None:
+    first, other = (load_image(path=CORPUS / "hopper" / name).array for name in ("hopper.ppm", "hopper.pnm"))
+    assert np.abs(first - other).max() <= 1.001 / 255
+
+
+def test_16_bit_maps_are_equal_plain_and_raw() -> None:
+    plain, raw = (load_image(path=CORPUS / "depth" / f"hopper_16bit{name}.pgm") for name in ("_plain", ""))
+    assert raw.dtype == "uint16"
+    assert np.array_equal(plain.buffer, raw.buffer)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,15 +16,35 @@ from pipeline_io import load_image
 from pipeline_core import OperationError
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "malformed-images"
+FILES = sorted(path for path in CORPUS.rglob("*") if path.is_file() and path.suffix not in (".md", ""))
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus malformed-images is not here")
+
+# One file in a process of its own: what it took beyond an idle one, and how it ended.
+ALONE = """
+import json, resource, sys, time
+from pathlib import Path
+from pipeline_core import OperationError
+from pipeline_io import load_image
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+peak = lambda who: resource.getrusage(who).ru_maxrss
+idle, start, said, shape = peak(resource.RUSAGE_SELF), time.monotonic(), "", ()
+try:
+    shape = load_image(path=Path(sys.argv[1])).buffer.shape
+except OperationError as error:
+    said = str(error)
+seconds = time.monotonic() - start
+from pipeline_io import apart
+apart._close_all()
+used = peak(resource.RUSAGE_SELF) - idle + peak(resource.RUSAGE_CHILDREN)
+print(json.dumps([said, shape, seconds, used]))
+"""
 
 
 def test_malformed_files_are_loaded_or_refused() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    files = sorted(path for path in CORPUS.rglob("*") if path.is_file())
-    assert len(files) > 100
+    assert len(FILES) > 100
     reasons = {}
-    for path in files:
+    for path in FILES:
         start = time.monotonic()
         try:
             image = load_image(path=path)
@@ -32,3 +55,18 @@ def test_malformed_files_are_loaded_or_refused() -> None:
         assert time.monotonic() - start < 5, path.name
     assert all(reason.startswith(f"{path}: ") and "\n" not in reason for path, reason in reasons.items())
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20, "more than 1 GiB"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name[-60:])
+def test_each_alone(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ALONE, path], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-500:]
+    said, shape, seconds, used = json.loads(done.stdout)
+    assert seconds < 10
+    assert used < 2**20, "more than 1 GiB"
+    if shape:
+        assert min(shape) >= 1
+    else:
+        assert said.startswith(f"{path}: ")
+        assert "\n" not in said
