@@ -413,7 +413,7 @@ class _Builder:
             if not isinstance(path, str) or not path or path.endswith(("/", "\\")):
                 raise ValueError(f"must name a file (got {show(path)})")
             whole: Path = _absolute(_PATH(path), folder)
-            if whole.is_dir():
+            if os.path.isdir(whole):  # False, not an error, for a name that is too long
                 raise ValueError(f"must name a file, but {whole} is a folder")
         except ValueError as error:
             self.problem(f"output '{name}', 'path': {error}", "outputs", name, "path")

@@ -22,6 +22,7 @@ import specimens
 import torch
 
 from pipeline_core import AnyRaster, File, GraphError, Image, Mask, NodeError, OperationError, Table, progress
+from pipeline_core.cache import Cache
 from pipeline_core.events import Event, Failed, Finished, Progressed, RunFinished, RunStarted, Skipped, Started
 from pipeline_core.graph import build
 from pipeline_core.plan import Plan, make_plan
@@ -423,6 +424,11 @@ def recursive(image: Image) -> Image:
     return recursive(image)
 
 
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("even this")
+
+
 def raises(error: Callable[[], BaseException]) -> Callable[[Image], Image]:
     def run(image: Image) -> Image:
         raise error()
@@ -451,6 +457,7 @@ FAULTS: list[tuple[str, Callable[[Image], Image], str]] = [
     ("unicode", raises(lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")), "can't decode"),
     ("group", raises(lambda: ExceptionGroup("many", [ValueError("a")])), "many"),
     ("recursion", recursive, "recursion"),
+    ("unspeakable", raises(UnspeakableError), "UnspeakableError"),
 ]
 
 
@@ -607,6 +614,23 @@ def test_kinds_of_a_plugin_travel_like_ours() -> None:
     assert ran({"m": node(make), "u": node(use, own="m")}, make, use).outputs["o"].rows == ((3,),)
     assert isinstance(ran({"a": node("flat"), "r": node(any_raster, raster="a")}, any_raster).outputs["o"], Image)
     assert ran({"a": node("flat"), "t": node(text, image="a")}, text).outputs["o"].content == b"x"
+
+
+def test_a_damaged_result_that_is_asked_for_is_made_again(tmp_path: Path) -> None:
+    nodes = {"a": {**node("flat", params={"width": 64, "height": 2000}), "cache": "always"}}
+    with Cache.open(tmp_path) as cache:
+        wanted = ran(nodes, cache=cache).outputs["o"].array
+    blobs = [file for file in (tmp_path / "v1" / "blobs").rglob("*") if file.is_file()]
+    assert blobs
+    for file in blobs:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.chmod(0o644)
+        file.write_bytes(content)
+    with Cache.open(tmp_path, warn=lambda message: None) as cache:
+        result = ran(nodes, cache=cache)
+    assert np.array_equal(result.outputs["o"].array, wanted)
+    assert result.computed == 1
 
 
 # --- cancelling ---------------------------------------------------------------------------------------------------------

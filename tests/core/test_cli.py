@@ -1,0 +1,187 @@
+"""The commands run, check, plan and graph: exit codes, what they print, and never a traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+TEXT = """\
+pipeline: 1
+params: {light: {type: float, default: 0.5, maximum: 1}}
+nodes:
+  a: {op: constant, params: {width: 8, height: 4, color: ["${light}", 0, 0]}}
+  b: {op: flip, inputs: {image: a}}
+outputs:
+  card: {from: b, path: "out/card.png"}
+  spare: {from: a}
+"""
+PLUGIN = '''
+import os, time
+import numpy as np
+from pipeline_core import Image, hookimpl, progress
+def picture(): return Image(np.zeros((1, 1, 1, 3), np.float32))
+def sleeps() -> Image:
+    """Sleeps."""
+    time.sleep(600)
+    return picture()
+def reports() -> Image:
+    """Reports."""
+    while True:
+        progress(1, 2); time.sleep(0.02)
+def fails() -> Image:
+    """Fails."""
+    raise ValueError("on purpose")
+def fine() -> Image:
+    """Fine."""
+    return picture()
+@hookimpl
+def operations(): return [sleeps, reports, fails, fine]
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "x.yaml").write_text(TEXT)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def troubles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    site = tmp_path_factory.mktemp("site")
+    (site / "troubles.py").write_text(PLUGIN)
+    info = site / "troubles-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: troubles\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[pipeline_core]\ntroubles = troubles\n")
+    return {"PYTHONPATH": str(site)}
+
+
+def test_run_saves_and_ends_with_a_table(folder: Path, command: Command) -> None:
+    done = command("run", "x.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out/card.png").is_file()
+    assert "card" in done.stdout
+    assert str(Path("out/card.png")) in done.stdout
+
+
+def test_options_of_run(folder: Path, command: Command) -> None:
+    (folder / "here").mkdir()
+    done = command(
+        "run", "../x.yaml", "-p", "light=0.25", "-o", "card=mine.png", "--only", "card", "-q", cwd=folder / "here"
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (folder / "here/mine.png").is_file()
+    assert not (folder / "out").exists()
+
+
+def test_json_lines(folder: Path, command: Command) -> None:
+    done = command("run", "x.yaml", "--json", cwd=folder)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0]["event"] == "RunStarted"
+    assert events[-1]["event"] == "Outputs"
+    assert Path(events[-1]["outputs"]["card"]).is_file()
+
+
+MISTAKES = {
+    "no such file": (["check", "nothing.yaml"], "nothing.yaml: file not found"),
+    "a folder": (["check", "."], ".: can't be read: Is a directory"),
+    "unknown command": (["chek", "x.yaml"], "no command 'chek'. Did you mean 'check'?"),
+    "no file": (["run"], "Missing argument 'FILE'"),
+    "param without value": (["run", "x.yaml", "-p", "light"], "'light' is not -p NAME=VALUE"),
+    "unknown param": (["run", "x.yaml", "-p", "ligth=1"], "the pipeline has no param 'ligth'. Did you mean 'light'?"),
+    "bad value": (["run", "x.yaml", "-p", "light=x"], "param 'light': must be a number"),
+    "above": (["check", "x.yaml", "-p", "light=2"], "param 'light': must be at most 1 (got 2)"),
+    "unknown output": (["run", "x.yaml", "--only", "crad"], "no output 'crad'. Did you mean 'card'?"),
+    "path of an unknown output": (["run", "x.yaml", "-o", "crad=x.png"], "no output 'crad'. Did you mean 'card'?"),
+    "device": (["run", "x.yaml", "--device", "tpu"], "no device 'tpu' on this machine; it has cpu"),
+    "jobs": (["run", "x.yaml", "--jobs", "0"], "0 is not in the range"),
+    "suffix of a drawing": (["graph", "x.yaml", "-o", "x.gif"], "must end in .svg, .png, .mmd or .dot"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_a_message_and_exit_code_two(case: str, folder: Path, command: Command) -> None:
+    words, wanted = MISTAKES[case]
+    done = command(*words, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert wanted in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["x.yaml"]
+
+
+def test_check_says_good_and_warns(folder: Path, command: Command) -> None:
+    (folder / "x.yaml").write_text(TEXT.replace("outputs:", "  idle: {op: flip, inputs: {image: a}}\noutputs:"))
+    done = command("check", "x.yaml", cwd=folder)
+    assert done.returncode == 0
+    assert "x.yaml:6:3: warning: node 'idle' is not used by any output" in done.stderr
+
+
+def test_plan_shows_keys_and_writes_nothing(folder: Path, command: Command) -> None:
+    done = command("plan", "x.yaml", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    assert [step["node"] for step in steps] == ["a", "b", "card.png"]
+    assert len({step["key"] for step in steps}) == 3
+    assert steps[1]["gives"][0].startswith("8x4 RGB float32")
+    assert sorted(path.name for path in folder.iterdir()) == ["x.yaml"]
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "mmd", "dot"])
+def test_graph_draws(suffix: str, folder: Path, command: Command) -> None:
+    done = command("graph", "x.yaml", "-o", f"x.{suffix}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / f"x.{suffix}").stat().st_size > 100
+
+
+def test_a_failed_run_is_exit_code_one_and_one_line(folder: Path, command: Command, troubles: dict[str, str]) -> None:
+    (folder / "y.yaml").write_text(
+        "pipeline: 1\nnodes: {bad: {op: fails}, good: {op: fine}}\noutputs: {b: {from: bad, path: b.png}, g: {from: good, path: g.png}}\n"
+    )
+    done = command("run", "y.yaml", "--keep-going", "-q", cwd=folder, **troubles)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "y.yaml:2:9: node 'bad': operation 'fails' (plugin 'troubles') failed: on purpose"
+    assert (folder / "g.png").is_file()
+    assert not (folder / "b.png").exists()
+    told = command("run", "y.yaml", "--traceback", cwd=folder, **troubles).stderr
+    assert "Traceback" in told
+    assert "troubles.py" in told
+
+
+@pytest.mark.parametrize("operation", ["sleeps", "reports"])
+def test_ctrl_c_is_exit_code_130_within_a_second(operation: str, folder: Path, troubles: dict[str, str]) -> None:
+    (folder / "y.yaml").write_text(
+        f"pipeline: 1\nnodes: {{n: {{op: {operation}}}}}\noutputs: {{o: {{from: n, path: o.png}}}}\n"
+    )
+    program = str(Path(sys.executable).with_name("pipeline"))
+    run = subprocess.Popen([program, "run", "y.yaml", "--json"], cwd=folder, env={**os.environ, **troubles}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    try:
+        assert run.stdout is not None
+        while '"Started"' not in run.stdout.readline():
+            assert run.poll() is None
+        sent = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=10)
+        assert time.monotonic() - sent < 1.5
+        assert run.returncode == 130
+        assert "interrupted" in errors
+        assert "Traceback" not in errors
+    finally:
+        run.kill()
+        run.wait()
+    assert not (folder / "o.png").exists()
+
+
+def test_whoever_stops_reading_gets_no_complaint(folder: Path) -> None:
+    program = str(Path(sys.executable).with_name("pipeline"))
+    done = subprocess.run(
+        f"'{program}' graph x.yaml | head -n 1", shell=True, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
