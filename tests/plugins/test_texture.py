@@ -164,7 +164,7 @@ def test_combine_wants_one_size_and_survives_a_base_turned_away() -> None:
 
 def texture(width: int = 48, height: int = 40, channels: str = "RGB", **fields: Any) -> Image:
     """Grains some pixels wide, that do not tile, and darker to the left."""
-    values = rng.random((height, width, len(channels))).astype(np.float32)
+    values = noise(height, width, len(channels)).astype(np.float32)
     soft = cv2.GaussianBlur(values, (0, 0), 1.5, borderType=cv2.BORDER_REFLECT).reshape(values.shape)
     soft = soft + np.linspace(0, 0.4, width, dtype=np.float32)[None, :, None]
     fields.setdefault("alpha", "straight" if "A" in channels else "none")
