@@ -44,7 +44,7 @@ def buffers(value: Any) -> list[Any]:
 
 
 def _collect(value: Any, found: list[Any]) -> None:
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         return
     if kind is np.ndarray:
