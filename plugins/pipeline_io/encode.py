@@ -102,7 +102,7 @@ def encode_image(
     ] = "keep",
     metadata: Annotated[bool, Field(description="put the image's texts into the file")] = True,
 ) -> File:
-    """An image as a PNG, JPEG, WebP, TIFF, BMP or OpenEXR file.
+    """An image as a PNG, JPEG, WebP, TIFF, BMP, OpenEXR, HDR, TGA, DDS, QOI, PNM or PFM file.
 
     Nothing is converted on the way: colour is written as it is and named in the file (sRGB, cICP and gAMA in PNG,
     colorInteropID and chromaticities in OpenEXR; an ICC profile else). Alpha is straight in all formats but OpenEXR,

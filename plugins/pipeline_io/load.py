@@ -29,16 +29,16 @@ OrientParam = Annotated[bool, Field(description="turn the picture as its Exif or
 LayerParam = Annotated[
     str,
     Field(
-        description="of exr: a layer (diffuse), a part's name or one channel (Z); empty is the main layer, * all channels"
+        description="a layer of exr (diffuse; a part's name or one channel, Z, too; * all channels) or of psd; empty is the main picture"
     ),
 ]
-PartParam = Annotated[str, Field(description="of exr: which part, by name or number, where a layer is in several")]
+PartParam = Annotated[str, Field(description="of exr: which part, by name or number; of psd: which layer by number")]
 WindowParam = Annotated[
     Literal["display", "data"], Field(description="of exr: the picture's frame, or the pixels that the file holds")
 ]
 
 
-def _infer_image(
+def infer_image(
     *,
     path: Path,
     color: str = "auto",
@@ -48,6 +48,7 @@ def _infer_image(
     part: str = "",
     window: str = "display",
 ) -> Image:
+    """What `load_image` would give, without its pixels."""
     facts = facts_of(path, content_of(path), Choice(layer, part, window))
     channels = tuple(name for name in facts.channels if name != "A" or alpha != "ignore")
     width, height = facts.size if orient else (facts.width, facts.height)
@@ -55,7 +56,7 @@ def _infer_image(
 
 
 @operation(
-    device="cpu", infer=_infer_image, aliases=("read", "open", "imread", "Read", "LoadImage", "input", "load_exr")
+    device="cpu", infer=infer_image, aliases=("read", "open", "imread", "Read", "LoadImage", "input", "load_exr")
 )
 def load_image(
     *,
@@ -67,21 +68,27 @@ def load_image(
     part: PartParam = "",
     window: WindowParam = "display",
 ) -> Image:
-    """Load a picture: PNG, JPEG, WebP, TIFF, BMP or OpenEXR, by its content.
+    """Load a picture: PNG, JPEG, TIFF, OpenEXR, PSD, HDR and more, by its content.
+
+    Read are PNG, JPEG, WebP, TIFF, BMP, OpenEXR, Radiance HDR, Photoshop PSD and PSB, DDS (BC1 to BC7 and plain pixels),
+    TGA, QOI and the portable maps (PBM, PGM, PPM, PAM, PFM).
 
     The pixels stay in the file's own type, `(1, H, W, C)` of uint8, uint16, float16 or float32, and are what the file
     holds: nothing is multiplied by alpha, converted or clipped, and colour under alpha 0 is kept. Palettes and 1, 2 and
     4 bits become 8 bits; 10 to 14 bits become 16; CMYK and YCbCr become RGB. Channels are Y, YA, RGB or RGBA; of an
-    OpenEXR file those of one layer, R, G, B, A first (`list_layers` says which there are). Half stays half; a layer of
-    several types is float32.
+    OpenEXR file those of one layer, R, G, B, A first. Half stays half; a layer of several types is float32. A layer of a
+    Photoshop file comes on a canvas of the picture's size, its mask in its alpha. `list_layers` says which there are.
 
     Colour is what the file says (cICP, an ICC profile of a named space, gAMA 1.0), else srgb_rec709_scene for integers
     and lin_rec709_scene for floats. A profile of no named space is not applied; its name is in `meta` as icc_profile.
     An OpenEXR's colour is its colorInteropID, else the space of its chromaticities; layers without colour are data.
-    Alpha is straight in PNG, WebP and BMP and associated in OpenEXR; a TIFF says itself. Texts of the file are in `meta`.
+    One and two channels of a DDS are data. Alpha is associated in OpenEXR and straight in the others, where TIFF, TGA and
+    DDS do not say otherwise. Texts of the file are in `meta`.
 
     Convention: the first page of a TIFF, and of a moving picture the first frame.
     Convention: an extra TIFF sample whose meaning the file does not say is straight alpha.
+    Convention: the first extra channel of a Photoshop file is its alpha; of the transparency of layers the white is taken off.
+    Convention: of a DDS the first level of the first picture; the scale of a PFM is not applied.
     Convention: an OpenEXR picture has the size of its display window; where the file has no pixels, all channels are 0.
 
     Refused: files above 2 GiB, pictures above 2**28 pixels, damaged or cut-off files, other formats.

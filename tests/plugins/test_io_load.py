@@ -313,6 +313,7 @@ def test_operations_are_read_by_the_catalogue() -> None:
     assert names == [
         "load_image",
         "load_mask",
+        "load_sequence",
         "list_layers",
         "stack_layers",
         "encode_image",
