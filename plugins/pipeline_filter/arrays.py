@@ -24,7 +24,7 @@ DIRECT_WEIGHTS = (
 )
 BLOCK = 11
 SPARSE_WEIGHTS = 300  # up to here summing one by one is faster than the DFT
-CHORDS_FROM = 6  # from this radius on a disc is faster chord by chord than pixel by pixel
+CHORDS_FROM = 6  # from this radius on discs and crosses are faster run by run than pixel by pixel
 
 where, copy = np.where, np.copy
 STRIP = 16
@@ -128,19 +128,21 @@ def extreme(array: Array, shape: str, radius: int, wrap: Wrap, *, largest: bool)
     def kernel(item: Array) -> Array:
         if shape == "square":
             return change(item, np.ones((long, long), np.uint8))
+        if radius < CHORDS_FROM:
+            return change(item, footprint(shape, radius))
         if shape == "cross":
             return pick(change(item, np.ones((short, long), np.uint8)), change(item, np.ones((long, short), np.uint8)))
-        if radius < CHORDS_FROM:
-            return change(item, _inside_disc(radius))
         best: Array = chords(extended(item, (radius, radius), (False, False)), radius, pick)
         return best
 
     return on_items(array, (radius, radius), wrap, kernel)
 
 
-def _inside_disc(radius: int) -> Array:
+def footprint(shape: str, radius: int) -> Array:
+    """1 where a disc or cross is."""
     steps = np.arange(-radius, radius + 1)
-    return (steps[:, None] ** 2 + steps**2 <= radius * radius).astype(np.uint8)
+    x, y = steps, steps[:, None]
+    return (x * x + y * y <= radius * radius if shape == "disc" else x * y == 0).astype(np.uint8)
 
 
 def chords(around: Any, radius: int, pick: Callable[..., Any]) -> Any:

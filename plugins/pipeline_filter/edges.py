@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, operation
-from pipeline_filter.arrays import Array, Wrap, correlate, extended, separable
+from pipeline_filter.arrays import Array, Wrap, correlate, extended, in_strips, separable
 from pipeline_filter.associated import Floats, associated, guides
 from pipeline_filter.weights import Weights, gaussian
 
@@ -67,28 +68,34 @@ def edge_detect(
     if sigma:
         array = separable(array, gaussian(sigma), gaussian(sigma), image.wrap)
     if method == "laplacian":
-        strength = np.abs(correlate(array, LAPLACIAN, image.wrap)).max(axis=3)
+        strength = _largest(np.abs(correlate(array, LAPLACIAN, image.wrap)))
     else:
-        across, down = _slopes(array, SMOOTH[method], image.wrap)
-        strength = np.hypot(across, down)
+        across = separable(array, DIFFERENCE, SMOOTH[method], image.wrap)
+        down = separable(array, SMOOTH[method], DIFFERENCE, image.wrap)
         if method == "canny":
-            thin = [_thinned(*parts, image.wrap) for parts in zip(strength, across, down, strict=True)]
-            strength = np.stack([_connected(item, low, high, image.wrap) for item in thin])
+            lines = [_canny(*slopes, low, high, image.wrap) for slopes in zip(across, down, strict=True)]
+            strength = np.stack(lines)
+        else:
+            strength = _largest(in_strips(np.hypot, across, down))
     return Mask(strength[..., None], wrap=image.wrap, meta=image.meta)
 
 
-def _slopes(array: Floats, smooth: Weights, wrap: Wrap) -> tuple[Floats, Floats]:
-    """Across and down, `(B, H, W)`, of the channel that is steepest at each pixel."""
-    across = separable(array, DIFFERENCE, smooth, wrap)
-    down = separable(array, smooth, DIFFERENCE, wrap)
-    if array.shape[3] == 1:
-        return across[..., 0], down[..., 0]
-    steepest = (across * across + down * down).argmax(axis=3)[..., None]
-    return np.take_along_axis(across, steepest, 3)[..., 0], np.take_along_axis(down, steepest, 3)[..., 0]
+def _largest(array: Floats) -> Floats:
+    """Of all channels; one by one, as numpy is slow along an axis of three."""
+    return functools.reduce(np.maximum, np.moveaxis(array, -1, 0))
 
 
-def _thinned(strength: Floats, across: Floats, down: Floats, wrap: Wrap) -> Floats:
-    """The strength where it is the largest along the slope, else 0: `(H, W)`."""
+def _canny(across: Floats, down: Floats, low: float, high: float, wrap: Wrap) -> Floats:
+    """Lines `(H, W)` from the slopes `(H, W, C)` of all channels, of which the steepest counts at each pixel."""
+    if across.shape[2] > 1:
+        steepest = (across * across + down * down).argmax(axis=2)[..., None]
+        across, down = np.take_along_axis(across, steepest, 2), np.take_along_axis(down, steepest, 2)
+    return _connected(_thinned(across[..., 0], down[..., 0], wrap), low, high, wrap)
+
+
+def _thinned(across: Floats, down: Floats, wrap: Wrap) -> Floats:
+    """How steep it is where that is the most along the slope, else 0: `(H, W)`."""
+    strength = np.hypot(across, down)
     height, width = strength.shape
     around = extended(strength[..., None], (1, 1), wrap)[..., 0]
 

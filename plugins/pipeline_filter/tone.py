@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, OperationError, operation
-from pipeline_filter.arrays import Array
+from pipeline_filter.arrays import Array, in_strips
 from pipeline_filter.associated import Floats, as_floats
 from pipeline_filter.tiles import each_tile
 
@@ -17,9 +17,9 @@ LUMA = {"R": 0.2126, "G": 0.7152, "B": 0.0722}  # Rec. ITU-R BT.709-6, item 3.2
 NODES = 1024
 BINS = 256
 EQUAL = 1e-5  # relative to the values
-STRIP = 32
+STRIP = 16
 By = Literal["luma", "each"]
-Change = Callable[[Floats, Array], Floats]  # of `(H, W)` values; where they count
+Change = Callable[[Floats, Array], Floats]  # of `(H, W)` or `(n, H, W)` values; where they count
 
 
 @operation(device="cpu", infer=as_floats, aliases=("histogram_equalization", "equalize_histogram", "ImageEqualize"))
@@ -81,58 +81,84 @@ def auto_levels(
     falls outside is below 0 or above 1. Alpha stays; transparent pixels do not count. An image of one value stays.
     """
     if by == "each":
-        return _on_values(image, "each", lambda values, counts: _stretched(values, _ends(values[counts], clip)))
-
-    def change(colors: Floats, counts: Array) -> Floats:
-        return _stretched(colors, _ends(colors[counts].ravel(), clip))
-
-    return _on_colors(image, change)
+        return _on_values(image, "each", lambda values, counts: _stretched(values, values[counts], clip))
+    return _on_colors(image, lambda colors, counts: _stretched(colors, colors[:, counts], clip))
 
 
 def _on_values(image: Image, by: By, change: Change) -> Image:
     """A change of each colour channel; by luma, R, G and B get what their luma changes by."""
     letters = [image.channels[i].rpartition(".")[2] for i in image.color_indices]
-    weights = np.array([LUMA.get(letter, 0) for letter in letters], np.float32)
 
     def on_colors(colors: Floats, counts: Array) -> Floats:
         if by == "luma" and sorted(letters) == sorted(LUMA):
-            luma: Floats = colors @ weights
-            changed: Floats = colors + (change(luma, counts) - luma)[..., None]
-            return changed
-        return np.stack([change(colors[..., i], counts) for i in range(colors.shape[2])], axis=2)
+            luma = np.einsum("nhw,n->hw", colors, np.array([LUMA[letter] for letter in letters], np.float32))
+            added = change(luma, counts)
+            added -= luma
+            colors += added
+        else:
+            for plane in colors:
+                plane[:] = change(plane, counts)
+        return colors
 
     return _on_colors(image, on_colors)
 
 
 def _on_colors(image: Image, change: Change) -> Image:
-    """`change` of the straight colours `(H, W, n)` of every item. Where alpha is 0 they stay as they are."""
-    where = image.color_indices
-    if not where:
+    """`change` of the straight colours `(n, H, W)` of every item. Where alpha is 0 they stay as they are."""
+    if not image.color_indices:
         raise OperationError(f"the image has no colour channels, only {', '.join(image.channels)}")
     result = np.array(image.array)
     for item in result:
-        colors = item[..., where]
-        if image.alpha == "none":
-            item[..., where] = change(colors, np.isfinite(colors).all(axis=2))
-            continue
-        alpha = item[..., [image.index("A")]]
-        shown = alpha != 0
-        scale = np.where(shown, alpha, np.float32(1)) if image.alpha == "associated" else np.float32(1)
-        counts = shown[..., 0] & np.isfinite(colors).all(axis=2)
-        item[..., where] = np.where(shown, change(colors / scale, counts) * scale, colors)
+        colors = np.empty((len(image.color_indices), *item.shape[:2]), np.float32)
+        counts = np.empty(item.shape[:2], bool)
+        _take(item, colors, counts, image)
+        _put(item, change(colors, counts), image)
     return image.with_array(result)
+
+
+def _take(item: Floats, colors: Floats, counts: Array, image: Image) -> None:
+    """The straight colours of `(H, W, C)`, plane by plane, and which pixels are to be counted."""
+
+    def work(rows: slice, columns: slice) -> None:
+        scale, counts[rows] = _scale(item[rows], image)
+        for plane, i in zip(colors, image.color_indices, strict=True):
+            np.divide(item[rows, :, i], scale, out=plane[rows])
+            counts[rows] &= np.isfinite(plane[rows])
+
+    each_tile(image.width, image.height, (image.width, STRIP), work)
+
+
+def _put(item: Floats, colors: Floats, image: Image) -> None:
+    """What `_take` took, put back where alpha is not 0."""
+
+    def work(rows: slice, columns: slice) -> None:
+        scale, shown = _scale(item[rows], image)
+        for plane, i in zip(colors, image.color_indices, strict=True):
+            np.multiply(plane[rows], scale, out=item[rows, :, i], where=shown)
+
+    each_tile(image.width, image.height, (image.width, STRIP), work)
+
+
+def _scale(part: Floats, image: Image) -> tuple[Floats | float, Array]:
+    """What straight colours are multiplied by, and where there is something to see."""
+    if image.alpha == "none":
+        return 1.0, np.ones(part.shape[:2], bool)
+    alpha = part[..., image.index("A")]
+    shown = alpha != 0
+    scale: Floats = np.where(shown, alpha, np.float32(1))
+    return scale if image.alpha == "associated" else 1.0, shown
 
 
 def _by_rank(values: Floats, counts: Array) -> Floats:
     """The share of the values that are smaller, and half of those that are equal."""
     found = np.sort(values[counts])
     if not found.size or found[-1] - found[0] <= EQUAL * np.abs(found[[0, -1]]).max():
-        return values
+        return values.copy()
     ranks = np.linspace(0, 1, NODES + 1)
-    nodes, first, times = np.unique(
-        _coarse(np.quantile(found, ranks, method="nearest")), return_index=True, return_counts=True
-    )
-    return np.asarray(np.interp(values, nodes, (ranks[first] + ranks[first + times - 1]) / 2), np.float32)
+    quantiles = found[np.rint(ranks * (found.size - 1)).astype(np.intp)]
+    nodes, first, times = np.unique(_coarse(quantiles), return_index=True, return_counts=True)
+    middle = (ranks[first] + ranks[first + times - 1]) / 2
+    return in_strips(lambda part: np.interp(part, nodes, middle), values[None])[0]
 
 
 def _coarse(values: Array) -> Array:
@@ -141,17 +167,10 @@ def _coarse(values: Array) -> Array:
     return np.asarray(np.ldexp(np.rint(mantissa * 32768) / 32768, exponent))
 
 
-def _ends(found: Floats, clip: float) -> tuple[float, float]:
-    low, high = np.quantile(found, [clip, 1 - clip]) if found.size else (0.0, 1.0)
-    return float(low), float(high)
-
-
-def _stretched(values: Floats, ends: tuple[float, float]) -> Floats:
-    low, high = ends
-    if low == high:
-        return values
-    stretched: Floats = (values - np.float32(low)) / np.float32(high - low)
-    return stretched
+def _stretched(values: Floats, found: Floats, clip: float) -> Floats:
+    """The values, with 0 and 1 where the ends of those found are."""
+    low, high = np.quantile(found, [clip, 1 - clip]).astype(np.float32) if found.size else (0, 0)
+    return values if low == high else np.asarray((values - low) / (high - low), np.float32)
 
 
 def _by_regions(values: Floats, counts: Array, limit: float, tiles: int, wrap: tuple[bool, bool]) -> Floats:
@@ -165,13 +184,16 @@ def _by_regions(values: Floats, counts: Array, limit: float, tiles: int, wrap: t
     def work(rows: slice, columns: slice) -> None:
         part = values[rows]
         inside = np.nan_to_num(part).clip(0, 1)
-        step = np.minimum((inside * BINS).astype(np.int32), BINS - 1)
-        between = inside * BINS - step
+        place = inside * np.float32(BINS)
+        step = np.minimum(place.astype(np.intp), BINS - 1)
+        place -= step.astype(np.float32)  # and what is between two steps
 
         def curve(y: Array, x: Array) -> Floats:
-            start = (y[rows, None] * tiles + x) * (BINS + 1) + step
+            start = (y[rows, None] * tiles + x) * (BINS + 1)
+            start += step
             low = curves.take(start)
-            return np.asarray(low + (curves.take(start + 1) - low) * between)
+            start += 1
+            return np.asarray(low + (curves.take(start) - low) * place)
 
         above, below = (
             left + (right - left) * across
