@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline_generate.hashing import hashed, unit
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 throughout; numpy's stubs widen it
 Places = NDArray[np.float64]
 Feature = Literal["f1", "f2", "f2-f1", "cell"]
 
@@ -126,9 +126,11 @@ def _nearest(x: Places, y: Places, lattice: Lattice, feature: Feature) -> Floats
 
 
 def _between(low: Floats, high: Floats, share: Floats) -> Floats:
-    return low + (high - low) * share
+    found: Floats = low + (high - low) * share
+    return found
 
 
 def _fade(t: Floats) -> Floats:
     """6 t^5 - 15 t^4 + 10 t^3: no jump of slope or curvature at the lattice points (Perlin 2002)."""
-    return t * t * t * (t * (t * 6 - 15) + 10)
+    found: Floats = t * t * t * (t * (t * 6 - 15) + 10)
+    return found

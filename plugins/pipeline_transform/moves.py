@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_core import AnyRaster
-
 Y_AXIS, X_AXIS = 1, 2
 
 

@@ -71,10 +71,9 @@ def _strips(warp: Warp, device: torch.device, rows_at_once: int) -> Iterator[tup
 
 def _places(warp: Warp, x: torch.Tensor, y: torch.Tensor) -> Tensors:
     """Where these pixels come from, `(rows * width,)` each."""
-    import torch
-
-    column, row = torch.broadcast_tensors(*warp.source(x, y), x + y)[:2]
-    return column.flatten(), row.flatten()
+    column, row = warp.source(x, y)
+    shape = (y.numel(), x.numel())
+    return column.expand(shape).flatten(), row.expand(shape).flatten()
 
 
 def _sampled(image: AnyRaster, warp: Warp, kernel: Kernel, background: Any) -> AnyRaster:
