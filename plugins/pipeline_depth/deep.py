@@ -24,7 +24,7 @@ from pipeline_depth.deep_image import (
     shared_pixels,
 )
 from pipeline_depth.depth import NOTHING, shared_meta
-from pipeline_depth.tidy import Pieces, ranks, tidy
+from pipeline_depth.tidy import Pieces, by_count, tidy
 
 
 @operation(device="cpu", aliases=("deepmerge", "DeepMerge", "deep_combine"))
@@ -78,7 +78,7 @@ def deep_flatten(
     values[:, channels.index("Z")] = pieces.front[pieces.first]
     flat = _over(values, np.bincount(pieces.pixel[pieces.first], minlength=image.width * image.height), channels, depth)
     kept = [i for i, name in enumerate(channels) if name != "ZBack"]
-    buffer = flat[:, kept].reshape(1, image.height, image.width, len(kept)).astype(np.float32)
+    buffer = flat[:, kept].reshape(1, image.height, image.width, len(kept))
     names = tuple(channels[i] for i in kept)
     return Image(buffer, channels=names, color=image.color, alpha="associated", meta=image.meta)
 
@@ -113,20 +113,20 @@ def deep_holdout(image: DeepImage, holdout: DeepImage) -> DeepImage:
     everything = _sums(pieces, pieces.alpha * pieces.share)
     values = _merged(pieces, np.where(owned[:, None], samples, np.float32(0)), where, mine)
     counts = np.bincount(pieces.pixel[pieces.first], minlength=image.width * image.height)
-    values *= _attenuation(values[:, where], everything, counts)
+    values *= _attenuation(values[:, where], everything, counts)[:, None]
     kept = _sums(pieces, mine.astype(np.float64)) > 0
     return replace(image, **_samples(pieces, values, channels, image, kept))
 
 
 def _samples(
-    pieces: Pieces, values: Doubles, channels: tuple[str, ...], image: DeepImage, kept: Flags | slice = slice(None)
+    pieces: Pieces, values: Floats, channels: tuple[str, ...], image: DeepImage, kept: Flags | slice = slice(None)
 ) -> dict[str, Any]:
     """The fields of a deep image with one sample per place."""
     values[:, channels.index("Z")] = pieces.front[pieces.first]
     if "ZBack" in channels:
         values[:, channels.index("ZBack")] = pieces.back[pieces.first]
     offsets = offsets_of(pieces.pixel[pieces.first][kept], image.width * image.height)
-    return {"offsets": offsets, "samples": values[kept].astype(np.float32), "channels": channels}
+    return {"offsets": offsets, "samples": values[kept], "channels": channels}
 
 
 def _in_channels_of(image: DeepImage, holdout: DeepImage) -> DeepImage:
@@ -144,45 +144,57 @@ def _in_channels_of(image: DeepImage, holdout: DeepImage) -> DeepImage:
 
 def _sums(pieces: Pieces, values: Doubles) -> Doubles:
     """The sum of a value over each place."""
-    return np.add.reduceat(values, pieces.first, axis=0) if len(pieces.first) else values[:0]
+    alone = len(pieces.first) == len(values)
+    return values if alone else np.add.reduceat(values, pieces.first, axis=0)
 
 
-def _merged(pieces: Pieces, samples: Floats, alpha: int, mine: Flags | None = None) -> Doubles:
+def _merged(pieces: Pieces, samples: Floats, alpha: int, mine: Flags | None = None) -> Floats:
     """One sample per place, `(places, C)`, of all pieces or of those that are mine."""
     share = pieces.share if mine is None else pieces.share * mine
-    values = samples[pieces.source] * (pieces.scale * share)[:, None]
-    values[:, alpha] = pieces.alpha * share
-    return _sums(pieces, values)
+    factor = pieces.scale * share
+    length = np.diff(pieces.first, append=len(factor))
+    merged = samples[pieces.source[pieces.first]]
+    changed = (length > 1) | (factor[pieces.first] != 1)
+    if changed.any():  # most samples are as they were
+        among = np.flatnonzero(np.repeat(changed, length))
+        values = samples[pieces.source[among]] * factor[among, None]
+        values[:, alpha] = (pieces.alpha * share)[among]
+        sizes = length[changed]
+        merged[changed] = np.add.reduceat(values, np.cumsum(sizes) - sizes, axis=0)
+    return merged
 
 
-def _over(values: Doubles, counts: Integers, channels: tuple[str, ...], depth: str) -> Doubles:
+def _over(values: Floats, counts: Integers, channels: tuple[str, ...], depth: str) -> Floats:
     """Every pixel's samples, sorted and apart, over one another: `(pixels, C)`."""
     where, z = channels.index("A"), channels.index("Z")
-    flat = np.zeros((len(counts), len(channels)))
-    flat[counts == 0, z] = NOTHING
-    for pixels, samples in ranks(counts):
-        before, sample = flat[pixels], values[samples]
-        clear = np.maximum(1 - before[:, [where]], 0)
-        after = before + sample * clear
+    order, layers = by_count(counts)
+    piled = np.zeros((len(counts), len(channels)), np.float32)
+    piled[counts[order] == 0, z] = NOTHING
+    for count, indices in layers:
+        pile, sample = piled[:count], values[indices]
+        clear = np.maximum(1 - pile[:, [where]], 0)
         if depth == "mean":
-            after[:, z] = before[:, z] * (1 - clear[:, 0]) + sample[:, z] * clear[:, 0]
+            mixed = pile[:, z] * (1 - clear[:, 0]) + sample[:, z] * clear[:, 0]
         else:
-            after[:, z] = np.where(before[:, where] > 0, before[:, z], sample[:, z])
-        flat[pixels] = after
+            mixed = np.where(pile[:, where] > 0, pile[:, z], sample[:, z])
+        pile += sample * clear
+        pile[:, z] = mixed
+    flat = np.empty_like(piled)
+    flat[order] = piled
     return flat
 
 
-def _attenuation(alpha: Doubles, everything: Doubles, counts: Integers) -> Doubles:
-    """What samples must be multiplied by to look on their own as they do among everything, `(places, 1)`.
+def _attenuation(alpha: Floats, everything: Doubles, counts: Integers) -> Doubles:
+    """What samples must be multiplied by to look on their own as they do among everything, `(places,)`.
 
     With T what all in front lets through and S the opacity that is seen of the own ones in front, T / (1 - S): their
     own absorption is taken out again. S never exceeds 1 - T, so the factor is at most 1.
     """
     factor = np.zeros(len(alpha))
     through, seen = np.ones(len(counts)), np.zeros(len(counts))
-    for pixels, samples in ranks(counts):
-        light = through[pixels]
-        factor[samples] = np.divide(light, 1 - seen[pixels], out=np.zeros(len(light)), where=light > 0)
-        seen[pixels] += light * alpha[samples]
-        through[pixels] = light * np.maximum(1 - everything[samples], 0)
-    return factor[:, None]
+    for count, indices in by_count(counts)[1]:
+        light = through[:count]
+        factor[indices] = np.divide(light, 1 - seen[:count], out=np.zeros(count), where=light > 0)
+        seen[:count] += light * alpha[indices]
+        light *= np.maximum(1 - everything[indices], 0)
+    return factor

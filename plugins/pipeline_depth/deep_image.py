@@ -121,6 +121,11 @@ def joined(images: list[DeepImage]) -> tuple[Integers, Floats, tuple[str, ...]]:
     if "ZBack" not in channels and any("ZBack" in image.channels for image in images):
         channels += ("ZBack",)
     pixel = np.concatenate([np.repeat(np.arange(len(image.counts)), image.counts) for image in images])
-    columns = [[image.channels.index(name if name in image.channels else "Z") for name in channels] for image in images]
-    samples = np.concatenate([image.samples[:, order] for image, order in zip(images, columns, strict=True)])
-    return pixel, samples, channels
+    return pixel, np.concatenate([_in_order(image, channels) for image in images]), channels
+
+
+def _in_order(image: DeepImage, channels: tuple[str, ...]) -> Floats:
+    """The samples with their columns in this order."""
+    if image.channels == channels:
+        return image.samples
+    return image.samples[:, [image.channels.index(name if name in image.channels else "Z") for name in channels]]

@@ -110,5 +110,7 @@ def fog(
     where = [image.channels.index(name) for name in names]
     tint = np.array([values[name] for name in names], np.float32)
     cover = given[..., [image.channels.index("A")]] if image.alpha == "associated" else np.float32(1)
-    result[..., where] = given[..., where] * (1 - amount) + tint * cover * amount
+    hidden = tint * cover * amount
+    with np.errstate(invalid="ignore"):
+        result[..., where] = np.where(amount == 1, hidden, given[..., where] * (1 - amount) + hidden)
     return image.with_array(result)

@@ -13,7 +13,7 @@ from pipeline_core import OperationError
 
 MAGIC = b"\x76\x2f\x31\x01"
 NON_IMAGE, MULTI_PART = 0x800, 0x1000
-MAX_PIXELS = 2**28
+MAX_PIXELS = 2**26
 MAX_PARTS = 1000
 PIXEL_TYPES = ("uint", "half", "float")
 COMPRESSIONS = ("none", "rle", "zips", "zip")  # the only ones that deep parts may use

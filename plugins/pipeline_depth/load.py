@@ -35,7 +35,7 @@ def load_deep(
     Convention: the picture has the size of the display window: samples beyond it are left out.
     Convention: of a tiled file the full size. Channels of whole numbers (object ids) are left out: they can't be mixed.
 
-    Refused: files above 2 GiB, windows above 2**28 pixels, more than 2**28 samples, damaged or cut-off files.
+    Refused: files above 2 GiB, windows above 2**26 pixels, more than 2**28 samples, damaged or cut-off files.
     """
     try:
         return _decode(_content(path), part, color)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,8 @@ class Pieces:
 
     source: Integers
     pixel: Integers
-    front: Doubles
-    back: Doubles
+    front: Floats
+    back: Floats
     scale: Doubles
     alpha: Doubles
     first: Integers
@@ -50,11 +51,13 @@ def tidy(pixel: Integers, depth: Floats, alpha: Floats, content: Floats, mixed: 
     source, front, back = _split(pixel, depth)
     order = canonical_order(pixel[source], front, back, alpha[source], content[source])
     source, front, back = source[order], front[order], back[order]
-    length = _length(*depth[source].T)
-    part = np.divide(_length(front, back), length, out=np.ones(len(source)), where=length > 0)
-    opacity = alpha[source].astype(np.float64)
-    own = np.where(part < 1, part_opacity(opacity, part), opacity)
-    scale = np.where(opacity == 0, part, np.divide(own, opacity, out=np.ones(len(source)), where=opacity != 0))
+    own, scale = alpha[source].astype(np.float64), np.ones(len(source))
+    cut = np.flatnonzero((front != depth[source, 0]) | (back != depth[source, 1]))
+    if len(cut):
+        whole = own[cut]
+        part = _length(front[cut], back[cut]) / _length(*depth[source[cut]].T)
+        own[cut] = part_opacity(whole, part)
+        scale[cut] = np.divide(own[cut], whole, out=part, where=whole != 0)
     alone = (front == back) & ~mixed[pixel[source]]
     first = np.flatnonzero(alone | places(pixel[source], front, back))
     return Pieces(source, pixel[source], front, back, scale, own, first, _shares(own, first))
@@ -66,64 +69,67 @@ def part_opacity(alpha: Doubles, part: Doubles) -> Doubles:
         return np.where(alpha < 1, -np.expm1(part * np.log1p(-alpha)), alpha)
 
 
-def canonical_order(
-    pixel: Integers, front: Floats | Doubles, back: Floats | Doubles, alpha: Floats, content: Floats
-) -> Integers:
+def canonical_order(pixel: Integers, front: Floats, back: Floats, alpha: Floats, content: Floats) -> Integers:
     """An order by pixel, front, back, alpha and content: the same whatever order the samples came in."""
-    order = np.lexsort((back, front, pixel))
-    first = np.flatnonzero(places(pixel[order], front[order], back[order]))
-    length = np.diff(first, append=len(order))
-    tied = np.flatnonzero(np.repeat(length > 1, length))
+    key = _key(pixel, front)
+    order = np.arange(len(key)) if (key[1:] >= key[:-1]).all() else np.argsort(key)
+    key = key[order]
+    same = np.concatenate([[False], key[1:] == key[:-1], [False]])
+    tied = np.flatnonzero(same[1:] | same[:-1])
     if len(tied):
-        place = np.repeat(np.arange(len(first)), length)[tied]
-        bits = np.ascontiguousarray(content[order[tied]], np.float32).view(np.int32)  # orders NaN and -0 too
-        order[tied] = order[tied][np.lexsort((*bits.T, alpha[order[tied]], place))]
+        found = order[tied]
+        bits = np.ascontiguousarray(content[found], np.float32).view(np.int32)  # orders NaN and -0 too
+        order[tied] = found[np.lexsort((*bits.T, alpha[found], back[found], key[tied]))]
     return order
 
 
-def places(pixel: Integers, front: Floats | Doubles, back: Floats | Doubles) -> Flags:
+def _key(pixel: Integers, depth: Floats) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """One number that sorts by pixel, then depth: of floats the bits do, the negative ones turned round."""
+    bits = (depth + np.float32(0)).view(np.uint32)  # + 0: so that -0 is 0
+    turned = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return pixel.astype(np.uint64) << np.uint64(32) | turned
+
+
+def places(pixel: Integers, front: Floats, back: Floats) -> Flags:
     """Whether another pixel, front or back starts at each of these sorted samples."""
     starts: Flags = np.ones(len(pixel), bool)
     starts[1:] = (np.diff(pixel) != 0) | (front[1:] != front[:-1]) | (back[1:] != back[:-1])
     return starts
 
 
-def ranks(counts: Integers) -> Iterator[tuple[Integers, Integers]]:
-    """Front to back, a sample of every pixel at once: (pixels that have a k-th sample, the indices of those)."""
+def by_count(counts: Integers) -> tuple[Integers, Iterator[tuple[int, Integers]]]:
+    """(pixels, those with most samples first; front to back a k-th sample of every pixel that has one).
+
+    The second gives (n, indices): the k-th samples of the first n of these pixels.
+    """
     order = np.argsort(-counts, kind="stable")
-    start = np.cumsum(counts) - counts
-    many = np.cumsum(np.bincount(counts)[::-1])[::-1]  # how many pixels have at least k samples
-    for k in range(1, len(many)):
-        pixels = order[: many[k]]
-        yield pixels, start[pixels] + k - 1
+    start = (np.cumsum(counts) - counts)[order]
+    many = np.cumsum(np.bincount(counts)[::-1])[::-1].tolist()  # how many pixels have at least k samples
+    return order, ((many[k], start[: many[k]] + (k - 1)) for k in range(1, len(many)))
 
 
-def _length(front: Floats | Doubles, back: Floats | Doubles) -> Doubles:
+def _length(front: Floats, back: Floats) -> Doubles:
     """Of volumes; infinity counts as the largest number, so that differences are numbers."""
     low, high = (np.clip(depth, -FARTHEST, FARTHEST, dtype=np.float64) for depth in (front, back))
     return np.asarray(high - low, np.float64)
 
 
-def _split(pixel: Integers, depth: Floats) -> tuple[Integers, Doubles, Doubles]:
+def _split(pixel: Integers, depth: Floats) -> tuple[Integers, Floats, Floats]:
     """(sample, front, back) of every part: volumes are cut wherever another sample of their pixel starts or ends."""
-    front, back = depth.T.astype(np.float64)
+    front, back = np.ascontiguousarray(depth.T)
     samples = np.arange(len(pixel))
     if not (back > front).any():
         return samples, front, back
-    cut_pixel, cut_depth = np.tile(pixel, 2), np.concatenate([front, back])
-    order = np.lexsort((cut_depth, cut_pixel))
-    cuts = np.flatnonzero(places(cut_pixel[order], cut_depth[order], cut_depth[order]))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.repeat(np.arange(len(cuts)), np.diff(cuts, append=len(order)))
-    limits = cut_depth[order][cuts]
+    cuts, rank = np.unique(_key(np.tile(pixel, 2), np.concatenate([front, back])), return_inverse=True)
+    at = np.empty(len(cuts), np.float32)
+    at[rank] = np.concatenate([front, back])
     start, end = rank[: len(pixel)], rank[len(pixel) :]
     parts = np.maximum(end - start, 1)
     if parts.sum() > MAX_SAMPLES:
         raise OperationError(f"volumes that overlap would be split into {parts.sum():,} parts; at most {MAX_SAMPLES:,}")
     source = np.repeat(samples, parts)
     low = start[source] + np.arange(len(source)) - np.repeat(np.cumsum(parts) - parts, parts)
-    high = np.minimum(low + 1, end[source])
-    return source, limits[low], limits[high]
+    return source, at[low], at[np.minimum(low + 1, end[source])]
 
 
 def _shares(alpha: Doubles, first: Integers) -> Doubles:

@@ -11,6 +11,9 @@ from pipeline_core import Image, OperationError, operation
 from pipeline_depth.deep_image import Floats, Integers
 from pipeline_depth.depth import depth_of, shared_meta
 
+BLOCK = 2**14
+"""Pixels merged at a time, so that what is in between stays in the processor's cache."""
+
 
 @operation(support=0, device="cpu", aliases=("zover", "ZMerge", "depth_merge"))
 def z_merge(
@@ -34,14 +37,13 @@ def z_merge(
     for image in images:
         _check_alike(first, image)
     batch = max(image.batch for image in images)
-    layers = np.stack([_layer(image, first.channels, batch) for image in images])
-    depth = np.where(np.isnan(layers[..., first.index("Z")]), np.inf, layers[..., first.index("Z")])
-    if zero_is_infinite:
-        depth[depth == 0] = np.inf
-    alpha = layers[..., first.index("A")] if first.alpha != "none" else np.ones_like(depth)
-    layers = np.take_along_axis(layers, _order(depth, alpha, layers)[..., None], axis=0)
+    layers = [_layer(image, first.channels, batch) for image in images]
+    pixels = np.empty_like(layers[0])
+    for start in range(0, len(pixels), BLOCK):
+        block = slice(start, start + BLOCK)
+        pixels[block] = _merge(np.stack([layer[block] for layer in layers]), first, zero_is_infinite)
     merged = first.with_array(
-        _over(layers, first),
+        pixels.reshape(batch, first.height, first.width, len(first.channels)),
         alpha="none" if first.alpha == "none" else "associated",
         wrap=tuple(all(image.wrap[axis] for image in images) for axis in (0, 1)),
         meta=shared_meta([image.meta for image in images]),
@@ -86,7 +88,10 @@ def depth_composite(
     names = colors + (["A"] if base.alpha != "none" else [])
     b, t = under[..., [base.index(name) for name in names]], _columns(over, top, names)
     b_alpha, t_alpha = (_columns(array, image, ["A"]) for array, image in ((under, base), (over, top)))
-    mixed = (t + b * (1 - t_alpha)) * share + (b + t * (1 - b_alpha)) * (1 - share)
+    top_over, base_over = _on_top_of(t, t_alpha, b), _on_top_of(b, b_alpha, t)
+    with np.errstate(invalid="ignore"):  # infinity times 0, in what is not taken
+        between = top_over * share + base_over * (1 - share)
+    mixed = np.where(share == 1, top_over, np.where(share == 0, base_over, between))
     result = np.broadcast_to(under, (*mixed.shape[:3], under.shape[3])).copy()
     result[..., [base.index(name) for name in names]] = mixed
     if "Z" in base.channels:
@@ -127,34 +132,52 @@ def _check_alike(first: Image, image: Image) -> None:
 
 
 def _layer(image: Image, channels: tuple[str, ...], batch: int) -> Floats:
-    """`(batch, H, W, C)`, associated, in this order of channels."""
+    """`(pixels, C)`, associated, in this order of channels."""
     array = image.associate().array
     if image.channels != channels:
         array = array[..., [image.index(name) for name in channels]]
-    return np.broadcast_to(array, (batch, *array.shape[1:]))
+    return np.broadcast_to(array, (batch, *array.shape[1:])).reshape(-1, len(channels))
+
+
+def _merge(layers: Floats, image: Image, zero_is_infinite: bool) -> Floats:
+    """Layers `(N, pixels, C)` with the facts of this image, sorted and put over one another: `(pixels, C)`."""
+    depth = layers[..., image.index("Z")]
+    beyond = np.isnan(depth) | (depth == 0) if zero_is_infinite else np.isnan(depth)
+    depth = np.where(beyond, np.float32(np.inf), depth)
+    where = image.channels.index("A") if image.alpha != "none" else None
+    alpha = np.ones_like(depth) if where is None else layers[..., where]
+    order = _order(depth, alpha, layers)
+    pixel = np.arange(layers.shape[1])
+    if where is None:
+        return np.asarray(layers[order[0], pixel])
+    kept = [i for i in range(layers.shape[2]) if i != where and i not in image.color_indices]
+    result: Floats = layers[order[-1], pixel]
+    for place in order[-2::-1]:
+        layer = layers[place, pixel]
+        cover = layer[:, [where]]
+        below = result[:, kept]
+        result = _on_top_of(layer, cover, result)
+        result[:, kept] = np.where(cover != 0, layer[:, kept], below)
+    return result
 
 
 def _order(depth: Floats, alpha: Floats, layers: Floats) -> Integers:
-    """Front to back: by depth, where that is equal by alpha, then by the bits of all channels; `(N, B, H, W)`."""
-    order: Integers = np.argsort(depth, axis=0, kind="stable")
-    ranked = np.take_along_axis(depth, order, axis=0)
-    tied = (ranked[1:] == ranked[:-1]).any(axis=0)
-    if tied.any():
+    """Front to back: by depth, where that is equal by alpha, then by the bits of all channels; `(N, pixels)`."""
+    order = np.repeat(np.arange(len(depth))[:, None], depth.shape[1], axis=1)
+    ranked = depth.copy()
+    for turn in range(len(depth)):  # neighbours change places, those at even and at odd ranks in turns
+        for i in range(turn % 2, len(depth) - 1, 2):
+            nearer = ranked[i + 1] < ranked[i]
+            for lane in (order, ranked):
+                lane[i : i + 2] = np.where(nearer, lane[[i + 1, i]], lane[i : i + 2])
+    tied = np.flatnonzero((ranked[1:] == ranked[:-1]).any(axis=0))
+    if len(tied):
         bits = np.ascontiguousarray(layers[:, tied]).view(np.int32)
-        order[:, tied] = np.lexsort((*np.moveaxis(bits, -1, 0)[::-1], alpha[:, tied], depth[:, tied]), axis=0)
+        order[:, tied] = np.lexsort((*np.moveaxis(bits, -1, 0), alpha[:, tied], depth[:, tied]), axis=0)
     return order
 
 
-def _over(layers: Floats, image: Image) -> Floats:
-    """Sorted layers `(N, B, H, W, C)` over one another, from the farthest on."""
-    result: Floats = layers[-1].copy()
-    if image.alpha == "none":
-        return np.ascontiguousarray(layers[0])
-    where = image.index("A")
-    mixed = [*image.color_indices, where]
-    kept = [i for i in range(len(image.channels)) if i not in mixed]
-    for layer in layers[-2::-1]:
-        alpha = layer[..., [where]]
-        result[..., mixed] = layer[..., mixed] + result[..., mixed] * (1 - alpha)
-        result[..., kept] = np.where(alpha != 0, layer[..., kept], result[..., kept])
-    return result
+def _on_top_of(front: Floats, alpha: Floats, back: Floats) -> Floats:
+    """Front over back; what is opaque hides infinity and NaN too."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(alpha == 1, front, front + back * (1 - alpha))
