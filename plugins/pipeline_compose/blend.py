@@ -12,6 +12,7 @@ largest of 0, 1, b and s: the same in 0..1, and light above 1 stays above 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 from pipeline_compose.arrays import Array, namespace
 
@@ -99,14 +100,11 @@ def _planes(color: Array) -> list[Array]:
 
 
 def _most(color: Array) -> Array:
-    first, *rest = _planes(color)
-    for plane in rest:
-        first = namespace(color).maximum(first, plane)
-    return first
+    return reduce(namespace(color).maximum, _planes(color))
 
 
 def _least(color: Array) -> Array:
-    return -_most(-color)
+    return reduce(namespace(color).minimum, _planes(color))
 
 
 def _lum(color: Array) -> Array:

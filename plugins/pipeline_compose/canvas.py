@@ -16,7 +16,7 @@ from pipeline_compose.placement import Patch, Size, cut, patches_of
 from pipeline_compose.scatter import scattered
 from pipeline_core import Alpha, AnyRaster, Image, Mask
 
-BAND = 1 << 16
+BAND = 1 << 15
 """Pixels that one core works on at once: the planes of a few steps lie in its cache."""
 
 CORES = os.cpu_count() or 1
