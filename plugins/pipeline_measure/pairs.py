@@ -10,15 +10,19 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, Table, operation
-from pipeline_measure.planes import Array, difference_of, one_picture, plane
+from pipeline_measure.flip import PIXELS_PER_DEGREE, colors_of, flip_map
+from pipeline_measure.planes import Array, both_wrap, check_alike, one_picture, plane
 
-Metric = Literal["mse", "rmse", "mae", "psnr", "ssim", "max"]
+Metric = Literal["mse", "rmse", "mae", "psnr", "ssim", "flip", "max"]
+PixelsPerDegree = Annotated[float, Field(ge=1, le=1000, description="of the viewer's eye, for flip")]
 
 SSIM_SIGMA, SSIM_SIZE, SSIM_K1, SSIM_K2 = 1.5, 11, 0.01, 0.03
 
 
-def _infer_compare(a: Image | Mask, b: Image | Mask, **_: Any) -> Table:
+def _infer_compare(a: Image | Mask, b: Image | Mask, *, metrics: list[Metric] = [], **_: Any) -> Table:  # noqa: B006
     _comparable(a, b)
+    if "flip" in metrics:
+        colors_of(a)
     return Table(("channel",), ())
 
 
@@ -31,8 +35,9 @@ def compare(
         list[Metric], Field(min_length=1, description="the columns of the table", examples=[["mse", "psnr", "max"]])
     ] = ["mse", "psnr", "ssim", "max"],  # noqa: B006  read, never written
     peak: Annotated[float, Field(gt=0, description="the value of white, for psnr and ssim")] = 1.0,
+    ppd: PixelsPerDegree = PIXELS_PER_DEGREE,
 ) -> Table:
-    """Measure how far two pictures lie apart: mse, rmse, mae, psnr, ssim, max.
+    """Measure how far two pictures lie apart: mse, rmse, mae, psnr, ssim, flip, max.
 
     The first row is of all channels together, then there is one for each channel. Both pictures must have one size, the
     same channels, colour space and alpha state, and are compared as they are. In float64.
@@ -41,30 +46,65 @@ def compare(
     difference, `psnr` 10 log10(peak^2 / mse) in decibels, infinite for equal pictures. `ssim` is the mean structural
     similarity of Z. Wang, A. Bovik, H. Sheikh and E. Simoncelli, "Image Quality Assessment: From Error Visibility to
     Structural Similarity", IEEE Transactions on Image Processing 13(4), 2004: Gaussian window of 11x11 with sigma 1.5,
-    K1 = 0.01, K2 = 0.03; of all channels it is their mean. A NaN on either side makes a number NaN.
+    K1 = 0.01, K2 = 0.03; of all channels it is their mean. `flip` is the mean of `flip_error`, for colours together
+    (empty for each alone). A NaN on either side makes a number NaN.
 
     Convention: `ssim` is the mean over the pixels whose window lies inside the picture, as in the authors' own program;
-    the window goes round where the picture tiles.
+    the window goes round where both pictures tile.
     """
     _comparable(a, b)
     columns = list(dict.fromkeys(metrics))
     with np.errstate(all="ignore"):
-        found = [_measured(plane(a, i), plane(b, i), columns, peak, a.wrap) for i in range(len(a.channels))]
-        together = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-        together["max"] = float(np.max([one["max"] for one in found]))
-        rows = [("all", together)] if len(found) > 1 else []
-        rows += zip(a.channels, found, strict=True)
+        found = [_measured(plane(a, i), plane(b, i), columns, peak, both_wrap(a, b)) for i in range(len(a.channels))]
+        rows = list(zip(a.channels, found, strict=True))
+        if len(found) > 1:
+            together = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+            together["max"] = float(np.max([one["max"] for one in found]))
+            rows.insert(0, ("all", together))
+        if "flip" in columns:
+            rows[0][1]["flip"] = float(flip_map(colors_of(a), colors_of(b), ppd).mean())
         return Table(("channel", *columns), tuple((name, *_row(one, columns, peak)) for name, one in rows))
 
 
 def _comparable(a: Image | Mask, b: Image | Mask) -> None:
     one_picture(a, "compare")
     one_picture(b, "compare")
-    if a.size != b.size:
-        raise OperationError(f"a is {a.width}x{a.height}, b is {b.width}x{b.height}: 'resize' or 'crop' one of them")
-    difference = difference_of(a, b)
-    if difference:
-        raise OperationError(difference)
+    check_alike(a, b)
+
+
+def _infer_flip(a: Image, b: Image, *, ppd: float = PIXELS_PER_DEGREE) -> Image:
+    _check_flip(a, b)
+    batch = max(a.batch, b.batch)
+    return Image.stand_in(a.width, a.height, ("Y",), batch=batch, color="data", wrap=both_wrap(a, b), meta=a.meta)
+
+
+@operation(device="cpu", infer=_infer_flip, aliases=("flip_map", "perceptual_difference", "difference_map"))
+def flip_error(a: Image, b: Image, *, ppd: PixelsPerDegree = PIXELS_PER_DEGREE) -> Image:
+    """Show where two pictures look different when one is flipped to the other, from 0 to 1.
+
+    LDR-FLIP of P. Andersson, J. Nilsson, T. Akenine-Möller, M. Oskarsson, K. Åström and M. Fairchild, "FLIP: A
+    Difference Evaluator for Alternating Images", Proceedings of the ACM on Computer Graphics and Interactive Techniques
+    3(2), 2020: differences of colours as the eye resolves them, more where edges and points differ. A gray image of
+    colour `data`, float32. Its mean is the metric `flip` of `compare`.
+
+    Takes R, G, B or Y without alpha (`flatten`), in srgb_rec709_scene or lin_rec709_scene, and what a display can show
+    of them: values are limited to 0 to 1. `ppd`, pixels per degree, is display width in pixels / display width in metres
+    times distance in metres times pi / 180; without it, a 4K display 0.7 m wide is seen from 0.7 m.
+
+    Convention: beyond the frame the edge pixels are repeated, or the picture goes round where both tile.
+    """
+    _check_flip(a, b)
+    batch = max(a.batch, b.batch)
+    with np.errstate(all="ignore"):
+        maps = np.stack([flip_map(a, b, ppd, item) for item in range(batch)])[..., None].astype(np.float32)
+    return Image(maps, channels=("Y",), color="data", wrap=both_wrap(a, b), meta=a.meta)
+
+
+def _check_flip(a: Image, b: Image) -> None:
+    check_alike(a, b)
+    colors_of(a)
+    if len({a.batch, b.batch} - {1}) > 1:
+        raise OperationError(f"batches of {a.batch} and {b.batch}: they must be equal, or one")
 
 
 def _measured(x: Array, y: Array, metrics: list[Metric], peak: float, wrap: tuple[bool, bool]) -> dict[str, float]:
@@ -76,10 +116,11 @@ def _measured(x: Array, y: Array, metrics: list[Metric], peak: float, wrap: tupl
     return found
 
 
-def _row(found: dict[str, float], metrics: list[Metric], peak: float) -> list[float]:
+def _row(found: dict[str, float], metrics: list[Metric], peak: float) -> list[float | None]:
     mse = np.float64(found["mse"])  # numpy's: its logarithm of 0 is an infinity
     derived = {"rmse": float(np.sqrt(mse)), "psnr": float(-10 * np.log10(mse / peak**2))}
-    return [{**found, **derived}[name] for name in metrics]
+    known = {**found, **derived}
+    return [known.get(name) for name in metrics]
 
 
 def _ssim(x: Array, y: Array, peak: float, wrap: tuple[bool, bool]) -> float:

@@ -22,14 +22,21 @@ def one_picture(raster: Image | Mask, what: str) -> None:
         raise OperationError(f"'{what}' measures one picture, this is a batch of {raster.batch}: give them one by one")
 
 
-def difference_of(a: Image | Mask, b: Image | Mask) -> str:
-    """What keeps the values of two pictures from being compared, and what mends it; empty where nothing does."""
+def both_wrap(a: Image | Mask, b: Image | Mask) -> tuple[bool, bool]:
+    """In which directions both tile."""
+    return a.wrap[0] and b.wrap[0], a.wrap[1] and b.wrap[1]
+
+
+def check_alike(a: Image | Mask, b: Image | Mask) -> None:
+    """OperationError that says what keeps two pictures from being compared, and what mends it."""
+    if a.size != b.size:
+        raise OperationError(f"a is {a.width}x{a.height}, b is {b.width}x{b.height}: 'resize' or 'crop' one of them")
     if a.channels != b.channels:
-        return f"a has {', '.join(a.channels)}, b has {', '.join(b.channels)}: 'select_channels' from one of them"
+        found = f"a has {', '.join(a.channels)}, b has {', '.join(b.channels)}"
+        raise OperationError(f"{found}: 'select_channels' from one of them")
     if not (isinstance(a, Image) and isinstance(b, Image)):
-        return ""
+        return
     if a.alpha != b.alpha:
-        return f"a is {a.alpha}, b is {b.alpha}: 'premultiply' or 'unpremultiply' one of them"
+        raise OperationError(f"a is {a.alpha}, b is {b.alpha}: 'premultiply' or 'unpremultiply' one of them")
     if a.color != b.color:
-        return f"a is {a.color}, b is {b.color}: 'color_convert' or 'set_color' one of them"
-    return ""
+        raise OperationError(f"a is {a.color}, b is {b.color}: 'color_convert' or 'set_color' one of them")

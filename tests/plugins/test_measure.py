@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pipeline_measure import assert_range, check_finite, compare, histogram, statistics
+from pipeline_measure import assert_range, check_finite, compare, flip_error, histogram, statistics
 
 from pipeline_core import Image, Mask, OperationError, Table
 
@@ -102,6 +102,56 @@ def test_alpha_states_must_agree_and_ssim_wants_room() -> None:
         compare(picture("RGBA"), picture("RGBA", alpha="associated"))
     with pytest.raises(OperationError, match="11x11 or more"):
         compare(picture(size=(10, 20)), picture(size=(10, 20)))
+
+
+def flipped_pair(**fields: Any) -> tuple[Image, Image]:
+    """Stripes and squares; in the other of them fainter, with lines, and with a corner in other colours."""
+    y, x = np.mgrid[:24, :32]
+    squares = np.where((x // 6 + y // 6) % 2, 0.8, 0.1)
+    one = np.stack([0.5 + 0.5 * np.sin(x / 3), 0.5 + 0.5 * np.cos(y / 4 + x / 9), squares], 2)
+    other = np.clip(one * 0.9 + 0.1 * np.sin(y * 1.7)[..., None], 0, 1)
+    other[8:16, 10:20] = other[8:16, 10:20, ::-1]
+    return Image(one[None].astype(np.float32), **fields), Image(other[None].astype(np.float32), **fields)
+
+
+def test_flip_gives_what_the_authors_program_gives() -> None:
+    """The numbers are those of NVIDIA's flip-evaluator 1.7 (float32) for these pictures."""
+    one, other = flipped_pair()
+    table = compare(one, other, metrics=["flip"])
+    assert table.rows[0] == ("all", pytest.approx(0.39709699, abs=2e-5))
+    assert table.rows[1] == ("R", None)
+    wanted = {(12, 15): 0.6315591, (0, 0): 0.53512096, (23, 31): 0.20809232}
+    shown = flip_error(one, other)
+    assert (shown.channels, shown.color) == (("Y",), "data")
+    assert {place: float(shown.array[0, *place, 0]) for place in wanted} == pytest.approx(wanted, abs=1e-4)
+    assert row(compare(one, other, metrics=["flip"], ppd=20), "all")["flip"] == pytest.approx(0.46000126, abs=2e-5)
+    linear = compare(*flipped_pair(color="lin_rec709_scene"), metrics=["flip"])
+    assert row(linear, "all")["flip"] == pytest.approx(0.28579637, abs=2e-5)
+    gray = [image.with_buffer(image.array[..., 1:2], channels=("Y",)) for image in (one, other)]
+    assert row(compare(*gray, metrics=["flip"]), "Y")["flip"] == pytest.approx(0.25249118, abs=2e-5)
+
+
+def test_flip_is_0_for_equal_pictures_and_the_same_both_ways() -> None:
+    one, other = flipped_pair()
+    assert not flip_error(one, one).array.any()
+    assert np.allclose(flip_error(one, other).array, flip_error(other, one).array, atol=1e-6)
+
+
+def test_convention_flip_goes_round_where_both_pictures_tile() -> None:
+    one, other = flipped_pair(wrap=(True, True))
+    moved = [image.with_buffer(np.roll(image.buffer, (5, 9), (1, 2))) for image in (one, other)]
+    assert np.allclose(np.roll(flip_error(one, other).array, (5, 9), (1, 2)), flip_error(*moved).array, atol=1e-6)
+
+
+def test_flip_refuses_what_has_no_such_colours() -> None:
+    for image, complaint in (
+        (picture("RGBA"), "flatten"),
+        (picture("RGZ"), "select_channels"),
+        (picture(color="lin_ap1_scene"), "color_convert"),
+        (Mask(np.zeros((1, 20, 24, 1), np.float32)), "flatten"),
+    ):
+        with pytest.raises(OperationError, match=complaint):
+            compare(image, image, metrics=["flip"])
 
 
 def test_statistics_leave_out_and_count_what_is_not_finite() -> None:
