@@ -1,0 +1,174 @@
+"""What the cache costs and saves, with pictures of 3840 x 2160 RGBA float32: `python -m benchmarks.cache`."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from benchmarks.timing import machine, medians, process
+from pipeline_core import Image, Pipeline, operation
+from pipeline_core.cache import Cache
+from pipeline_core.graph import Graph
+
+WIDTH, HEIGHT = 3840, 2160
+NODES = 6
+NODE_SECONDS = 0.3
+"""Kernels that take over 100 ms each; a picture has 133 MB."""
+CHANNELS = ("R", "G", "B", "A")
+ROUNDS = 5
+
+
+@operation(infer=lambda *, seed: Image.stand_in(WIDTH, HEIGHT, CHANNELS, alpha="straight"))
+def bench_noise(*, seed: int) -> Image:
+    """Noise."""
+    pixels = np.random.default_rng(seed).random((1, HEIGHT, WIDTH, 4), np.float32)
+    return Image(pixels, channels=CHANNELS, alpha="straight")
+
+
+@operation(infer=lambda image, *, power: image)
+def bench_curve(image: Image, *, power: float) -> Image:
+    """A power curve, until the time is up: one core at work, as a filter's kernel would be."""
+    end = time.perf_counter() + NODE_SECONDS
+    array = np.power(image.buffer, np.float32(power))
+    while time.perf_counter() < end:
+        array = np.power(image.buffer, np.float32(power), out=array)
+    return image.with_buffer(array)
+
+
+def chain(seed: int) -> Graph:
+    made = Pipeline()
+    node = made.node("noise", bench_noise, seed=seed)
+    for i in range(NODES):
+        node = made.node(f"curve{i}", bench_curve, image=node, power=1.0 + i / 50)
+    made.output("last", node)
+    return made.graph()
+
+
+def on_a_miss(folder: Path) -> tuple[dict[str, float], int]:
+    """Seconds of a run with a new cache and without one; the most bytes that this process took above the latter."""
+    from pipeline_core.api import run_graph
+
+    graph = chain(1)
+    shown: dict[str, int] = {}
+
+    def run(cache: Path | bool) -> Callable[[], None]:
+        def job() -> None:
+            gc.collect()
+            with peak_memory() as peak:
+                run_graph(graph, cache=cache, device="cpu", jobs=1)
+            name = "off" if cache is False else "on"
+            shown[name] = max(shown.get(name, 0), peak[0])
+            if cache:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        return job
+
+    found = medians({"off": run(False), "on": run(folder)}, ROUNDS)
+    return found, shown["on"] - shown["off"]
+
+
+class peak_memory:  # noqa: N801  a context manager, read as one
+    """The most resident bytes of this process meanwhile, looked at 100 times a second."""
+
+    def __enter__(self) -> list[int]:
+        import psutil
+
+        self.found, self.done = [0], threading.Event()
+        memory = psutil.Process().memory_info
+
+        def look() -> None:
+            while not self.done.wait(0.01):
+                self.found[0] = max(self.found[0], memory().rss)
+
+        self.thread = threading.Thread(target=look, daemon=True)
+        self.thread.start()
+        return self.found
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+
+def loading(folder: Path) -> tuple[float, float, int]:
+    """Median seconds to load one proved result, and to read and hash the same bytes; how many."""
+    image = bench_noise(seed=3)
+    with Cache.open(folder, memory=0) as cache:
+        cache.store(
+            key="k", operation_key="o", values=(image,), seconds=9, recompute_seconds=9, policy="always", node="n"
+        )
+        cache.flush()
+        found = cache.find("k")
+        assert found is not None
+        assert cache._disk is not None
+        path = cache._disk.path(found.outputs[0].blob)
+
+        def load() -> None:
+            assert cache.load(found) is not None
+
+        def limit() -> None:
+            whole, chunk = xxhash.xxh3_128(), memoryview(bytearray(1 << 18))
+            with open(path, "rb", buffering=0) as file:
+                while got := file.readinto(chunk):
+                    whole.update(chunk[:got])
+
+        load(), limit()
+        seconds = medians({"load": load, "limit": limit}, 3 * ROUNDS)
+    return seconds["load"], seconds["limit"], found.nbytes
+
+
+def again(folder: Path) -> dict[str, float]:
+    """Seconds of an unchanged run of 12 nodes in 4K, and of the price it is held against: imports, and hashing."""
+    from PIL import Image as Pillow
+
+    (folder / "art").mkdir(parents=True)
+    noise = np.random.default_rng(4).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    noise[:, :, :] //= 16
+    Pillow.fromarray(noise).save(folder / "art" / "photo.png", compress_level=1)
+    lines = ["pipeline: 1", "nodes:", "  n0: {op: load_image, params: {path: art/photo.png}}"]
+    lines += [f"  n{i}: {{op: {('flip', 'flop')[i % 2]}, inputs: {{image: n{i - 1}}}}}" for i in range(1, 12)]
+    lines += ["outputs:", "  last: {from: n11, path: out/last.jpg}"]
+    file = folder / "twelve.yaml"
+    file.write_text("\n".join(lines) + "\n")
+    kept = {"PIPELINE_CACHE": str(folder / "cache")}
+    command = [Path(sys.executable).with_name("pipeline"), "run", file, "--device", "cpu"]
+    process(command, **kept)()
+    price = (
+        "import pydantic, yaml, sqlite3, sys; from blake3 import blake3\n"
+        "for path in sys.argv[1:]: blake3(open(path, 'rb').read()).hexdigest()"
+    )
+    inputs = [sys.executable, "-c", price, folder / "art" / "photo.png"]
+    return medians({"again": process(command, **kept), "price": process(inputs)}, 2 * ROUNDS - 1)
+
+
+def main() -> None:
+    print(f"{machine()}; medians of alternating runs\n")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        miss, memory = on_a_miss(folder / "miss")
+        print(
+            f"A miss: {NODES + 1} nodes of {NODE_SECONDS * 1e3:.0f} ms, 133 MB each: {miss['on']:.2f} s with the cache, "
+            f"{miss['off']:.2f} s without: {miss['on'] / miss['off']:.2f}x (goal 1.15x), {memory / 2**20:,.0f} MiB more memory"
+        )
+        load, limit, size = loading(folder / "load")
+        print(
+            f"A hit: {size / load / 1e9:.2f} GB/s proved and mapped; reading and hashing alone {size / limit / 1e9:.2f} GB/s: "
+            f"{load / limit:.2f}x (goal 1.5 GB/s or 1.3x)"
+        )
+        found = again(folder / "again")
+        print(
+            f"Nothing changed: {found['again'] * 1e3:.0f} ms; imports and hashing {found['price'] * 1e3:.0f} ms: "
+            f"{found['again'] / found['price']:.2f}x (goal 2x)"
+        )
+
+
+if __name__ == "__main__":
+    main()
