@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline_core import Color, Image, OperationError, Unit, operation
+from pipeline_key.extend import push_pull
 from pipeline_key.planes import Keyed, check_pair, color_of, keyed, with_color
 
 Balance = Annotated[
@@ -17,7 +20,10 @@ Balance = Annotated[
 """As Keylight's screen balance."""
 
 
-@operation(support=0, aliases=("keylight", "primatte", "chromakey", "green_screen", "blue_screen", "ibk"))
+@operation(
+    support=lambda refine=True, **_: math.inf if refine else 0,
+    aliases=("keylight", "primatte", "chromakey", "green_screen", "blue_screen", "ibk"),
+)
 def chroma_key(
     image: Image,
     plate: Image | None = None,
@@ -31,6 +37,7 @@ def chroma_key(
     balance: Balance = 0.5,
     black: Annotated[Unit, Field(description="alpha up to this becomes 0: cleans the screen")] = 0.0,
     white: Annotated[Unit, Field(description="alpha from this on becomes 1: fills the figure")] = 1.0,
+    refine: Annotated[bool, Field(description="learn the edge's own colour from the solid inside")] = True,
 ) -> Keyed:
     """Key a figure off a green, blue or red screen.
 
@@ -40,7 +47,8 @@ def chroma_key(
 
     The colour-difference key (P. Vlahos; A. R. Smith, J. F. Blinn, "Blue Screen Matting", SIGGRAPH 1996): how far the
     screen's primary exceeds a mean of the other two, against how far it does in the screen itself, is the screen's
-    share of a pixel; that much of the screen is subtracted.
+    share of a pixel; that much of the screen is subtracted. It takes the figure for gray, and makes the edges of red and
+    blue ones too solid: refining takes into account how far below gray the nearest solid parts are.
 
     Convention: values are keyed as they are. Edges mix in linear light: a linear image has the truer ones.
     Convention: the primary is the largest of R, G and B in `screen`, with a plate too. Colour doesn't become negative.
@@ -54,11 +62,25 @@ def chroma_key(
     if screen[primary] <= sorted(screen[:3])[1]:
         raise OperationError("screen has no strongest of red, green and blue: give the colour of the screen")
     ground = color.new_tensor(screen[:3]).view(1, 3, 1, 1) if plate is None else color_of(plate, "chroma_key", ("RGB",))
-    span = _excess(ground, primary, balance)
-    share = torch.where(span > 0, _excess(color, primary, balance) / span, 0.0).clamp(0, 1)
+    excess, full = (_excess(planes, primary, balance) for planes in (color, ground))
+    share = _share(excess, full)
+    if refine:
+        share = _refined(share, excess, full, image.wrap)
     alpha = 1 - share
     own = torch.maximum(color - share * ground, color.clamp(max=0)) / torch.where(alpha > 0, alpha, 1.0)
     return keyed(image, own, ((alpha - black) / (white - black)).clamp(0, 1))
+
+
+def _share(excess: Tensor, full: Tensor) -> Tensor:
+    """How much of a pixel is screen: all where its excess is the screen's, nothing where there is none."""
+    return torch.where(full > 0, excess / full, 0.0).clamp(0, 1)
+
+
+def _refined(share: Tensor, excess: Tensor, full: Tensor, wrap: tuple[bool, bool]) -> Tensor:
+    """The share where the figure's own excess, bled from its solid parts, stands in place of 0."""
+    solid = 1 - functional.max_pool2d((share > 0.02).to(share.dtype), 3, stride=1, padding=1)
+    own = push_pull(excess, solid, wrap).clamp(max=0)
+    return _share(excess - own, full - own)
 
 
 def _excess(color: Tensor, primary: int, balance: float) -> Tensor:
