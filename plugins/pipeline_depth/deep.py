@@ -76,10 +76,10 @@ def deep_flatten(
     pieces = tidy(pixel, depths(image), samples[:, where], samples, shared_pixels([image]))
     values = _merged(pieces, samples, where)
     values[:, channels.index("Z")] = pieces.front[pieces.first]
-    flat = _over(values, np.bincount(pieces.pixel[pieces.first], minlength=image.width * image.height), channels, depth)
     kept = [i for i, name in enumerate(channels) if name != "ZBack"]
-    buffer = flat[:, kept].reshape(1, image.height, image.width, len(kept))
     names = tuple(channels[i] for i in kept)
+    counts = np.bincount(pieces.pixel[pieces.first], minlength=image.width * image.height)
+    buffer = _over(values[:, kept], counts, names, depth).reshape(1, image.height, image.width, len(kept))
     return Image(buffer, channels=names, color=image.color, alpha="associated", meta=image.meta)
 
 
@@ -172,12 +172,14 @@ def _over(values: Floats, counts: Integers, channels: tuple[str, ...], depth: st
     piled[counts[order] == 0, z] = NOTHING
     for count, indices in layers:
         pile, sample = piled[:count], values[indices]
-        clear = np.maximum(1 - pile[:, [where]], 0)
-        if depth == "mean":
-            mixed = pile[:, z] * (1 - clear[:, 0]) + sample[:, z] * clear[:, 0]
-        else:
-            mixed = np.where(pile[:, where] > 0, pile[:, z], sample[:, z])
-        pile += sample * clear
+        clear = np.maximum(1 - pile[:, where], 0)
+        with np.errstate(invalid="ignore"):  # infinity times 0, in what is not taken
+            if depth == "mean":
+                mixed = pile[:, z] * (1 - clear) + sample[:, z] * clear
+                mixed = np.where(clear == 1, sample[:, z], np.where(clear == 0, pile[:, z], mixed))
+            else:
+                mixed = np.where(clear < 1, pile[:, z], sample[:, z])
+            pile += np.where(clear[:, None] == 0, 0, sample * clear[:, None])
         pile[:, z] = mixed
     flat = np.empty_like(piled)
     flat[order] = piled

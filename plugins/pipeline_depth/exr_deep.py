@@ -25,7 +25,11 @@ FORMATS = {"half": "<f2", "float": "<f4"}
 
 @dataclass(frozen=True)
 class Chunk:
-    """A rectangle of the data window, in pixels from its upper left, and the packed bytes of it."""
+    """A rectangle of the data window, in pixels from its upper left, and the packed bytes of it.
+
+    size        bytes of the unpacked samples
+    full_table  bytes of the counts of a chunk that no edge cuts
+    """
 
     x: int
     y: int
@@ -34,6 +38,7 @@ class Chunk:
     counts: bytes
     samples: bytes
     size: int
+    full_table: int
 
 
 def read_samples(content: bytes, part: Part, numbered: bool, channels: list[str]) -> tuple[Integers, Floats]:
@@ -66,6 +71,7 @@ def _chunks(content: bytes, part: Part, numbered: bool, width: int, height: int)
     if len(table) < 8 * part.chunks:
         raise OperationError("cut off: the file ends inside its table of chunks")
     tile_width, tile_height = part.block
+    full_table = 4 * (tile_width or width) * tile_height
     seen = set()
     layout = struct.Struct("<" + "i" * numbered + ("4i" if tile_width else "i") + "3Q")
     top = part.attributes["dataWindow"][1]
@@ -90,13 +96,15 @@ def _chunks(content: bytes, part: Part, numbered: bool, width: int, height: int)
             raise OperationError("cut off: the file ends inside a chunk")
         size_here = min(tile_width or width, width - x), min(tile_height, height - y)
         counts = content[start : start + packed_counts]
-        yield Chunk(x, y, *size_here, counts, content[start + packed_counts : end], size)
+        yield Chunk(x, y, *size_here, counts, content[start + packed_counts : end], size, full_table)
 
 
 def _counts(chunk: Chunk, compression: str) -> Integers:
     """How many samples each pixel has, `(height, width)`: the file holds the running sums of each line."""
     wanted = 4 * chunk.width * chunk.height
-    sums = np.frombuffer(unpack(chunk.counts, wanted, compression), "<i4").reshape(chunk.height, chunk.width)
+    # The OpenEXR library stores the table of a tile cut by the edge in full length where it is not packed.
+    stored = chunk.counts[:wanted] if len(chunk.counts) == chunk.full_table else chunk.counts
+    sums = np.frombuffer(unpack(stored, wanted, compression), "<i4").reshape(chunk.height, chunk.width)
     counts: Integers = sums.astype(np.int64)
     counts[:, 1:] -= sums[:, :-1]
     if (counts < 0).any():
