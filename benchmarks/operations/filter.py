@@ -62,7 +62,7 @@ def rows(pixels: np.ndarray) -> list[Row]:
         Row("blur sigma 1", "GaussianBlur", lambda: f.blur(image, sigma=1), lambda: gauss(1)),
         Row("blur sigma 3", "GaussianBlur", lambda: f.blur(image, sigma=3), lambda: gauss(3)),
         Row("blur sigma 3, straight", "GaussianBlur", lambda: f.blur(straight, sigma=3), lambda: gauss(3), 4),
-        Row("blur box 11x11", "blur", lambda: f.blur(image, radius=5, kind="box"), lambda: cv2.blur(pixels, (11, 11))),
+        Row("blur box 11x11", "blur", lambda: f.blur(image, radius=5, filter="box"), lambda: cv2.blur(pixels, (11, 11))),
         Row("defocus radius 10", "filter2D", lambda: f.defocus(image, radius=10), lambda: cv2.filter2D(pixels, -1, lens)),
         Row("median 3x3", "medianBlur", lambda: f.median(image), lambda: cv2.medianBlur(pixels, 3)),
         Row("median 5x5", "medianBlur", lambda: f.median(image, radius=2), lambda: cv2.medianBlur(pixels, 5)),

@@ -27,7 +27,7 @@ SPARSE_WEIGHTS = 300  # up to here summing one by one is faster than the DFT
 CHORDS_FROM = 6  # from this radius on discs and crosses are faster run by run than pixel by pixel
 
 where, copy = np.where, np.copy
-STRIP = 16
+STRIP = 4
 
 
 def on_items(array: Array, reach: tuple[int, int], wrap: Wrap, kernel: Callable[[Array], Array]) -> Array:
@@ -59,6 +59,12 @@ def in_strips(change: Callable[..., Array], *arrays: Array) -> Array:
 
     each_tile(width, height, (width, STRIP), work)
     return result
+
+
+def spread(plane: Array, channels: int) -> Array:
+    """`(B, H, W)` for each of so many channels; written out, as numpy is slow along an axis of three or four."""
+    flat = np.ascontiguousarray(plane).reshape(-1, plane.shape[2])
+    return cv2.merge([flat] * channels).reshape(*plane.shape, channels)
 
 
 def extended(item: Array, reach: tuple[int, int], wrap: Wrap) -> Array:

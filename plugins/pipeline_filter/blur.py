@@ -17,28 +17,31 @@ PixelsAcrossDown = Annotated[list[Pixels], Field(min_length=2, max_length=2, des
 
 
 def _blur_weights(
-    sigma: float | list[float] | None, radius: float | list[float] | None, kind: str
+    sigma: float | list[float] | None, radius: float | list[float] | None, shape: str
 ) -> tuple[Weights, Weights]:
     if sigma is not None and radius is not None:
         raise OperationError("the width of a blur is sigma or radius, not both; leave one of them out")
-    by_radius = sigma is None and radius is not None
-    size = radius if by_radius else 2.0 if sigma is None else sigma
+    by_radius = radius is not None
+    size = radius if radius is not None else 2.0 if sigma is None else sigma
     across, down = size if isinstance(size, list) else (size, size)
-    return _one_way(across or 0, kind, by_radius), _one_way(down or 0, kind, by_radius)
+    return _one_way(across, shape, by_radius), _one_way(down, shape, by_radius)
 
 
-def _one_way(size: float, kind: str, by_radius: bool) -> Weights:
+def _one_way(size: float, shape: str, by_radius: bool) -> Weights:
     if size == 0:
         return IDENTITY
-    if kind == "box":
+    if shape == "box":
         return box(size if by_radius else box_radius(size))
     return gaussian(size / 3, reach=math.ceil(size)) if by_radius else gaussian(size)
 
 
 def _blur_reach(
-    *, sigma: float | list[float] | None = None, radius: float | list[float] | None = None, kind: str = "gaussian"
+    *,
+    sigma: float | list[float] | None = None,
+    radius: float | list[float] | None = None,
+    filter: str = "gaussian",  # noqa: A002  as in `blur`
 ) -> int:
-    return max(len(weights) // 2 for weights in _blur_weights(sigma, radius, kind))
+    return max(len(weights) // 2 for weights in _blur_weights(sigma, radius, filter))
 
 
 @operation(
@@ -55,7 +58,9 @@ def blur(
     radius: Annotated[
         Pixels | PixelsAcrossDown | None, Field(description="how far it reaches in pixels; instead of sigma")
     ] = None,
-    kind: Annotated[Literal["gaussian", "box"], Field(description="a bell or a plain mean")] = "gaussian",
+    filter: Annotated[  # noqa: A002  the word of the field
+        Literal["gaussian", "box"], Field(description="a bell or a plain mean")
+    ] = "gaussian",
 ) -> AnyRaster:
     """Blur with a Gaussian or a box.
 
@@ -69,7 +74,7 @@ def blur(
     Convention: by sigma the Gaussian ends at 4 sigma, rounded to whole pixels, and its weights are samples, as in SciPy.
     Beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
     """
-    across, down = _blur_weights(sigma, radius, kind)
+    across, down = _blur_weights(sigma, radius, filter)
     return filtered(image, lambda kernels, buffer: kernels.separable(buffer, across, down, image.wrap))
 
 

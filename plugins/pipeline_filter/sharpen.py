@@ -23,7 +23,7 @@ Sigma = Annotated[float, Field(gt=0, le=512, description="standard deviation of 
 Middle = Annotated[float, Field(description="the value of what has no detail")]
 BINOMIAL: Weights = np.array([0.25, 0.5, 0.25])
 SOBEL: Weights = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-Combine = Callable[[ModuleType, Any, Any, Any], Any]
+Combine = Callable[[Any, Any, Any], Any]
 
 
 @operation(infer=as_floats, support=1, aliases=("Sharpen", "crisp"))
@@ -35,7 +35,7 @@ def sharpen(image: AnyRaster, *, amount: Amount = 0.5) -> AnyRaster:
 
     Convention: beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
     """
-    return _by_detail(image, BINOMIAL, lambda kernels, color, detail, alpha: color + amount * detail)
+    return _by_detail(image, BINOMIAL, lambda color, detail, alpha: color + amount * detail)
 
 
 @operation(
@@ -57,7 +57,7 @@ def unsharp_mask(
     are repeated, or the image tiles where it wraps.
     """
 
-    def combine(kernels: ModuleType, color: Any, detail: Any, alpha: Any) -> Any:
+    def combine(color: Any, detail: Any, alpha: Any) -> Any:
         if threshold:
             least = threshold * alpha
             detail = detail - detail.clip(-least, least)
@@ -75,7 +75,7 @@ def high_pass(image: AnyRaster, *, sigma: Sigma = 4.0, middle: Middle = 0.5) -> 
 
     Convention: beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
     """
-    return _by_detail(image, gaussian(sigma), lambda kernels, color, detail, alpha: detail + middle * alpha)
+    return _by_detail(image, gaussian(sigma), lambda color, detail, alpha: detail + middle * alpha)
 
 
 @operation(infer=as_floats, support=1, aliases=("relief", "bump", "Emboss"))
@@ -118,7 +118,7 @@ def emboss(
 
 
 def _by_detail(image: AnyRaster, weights: Weights, combine: Combine) -> AnyRaster:
-    """`combine(kernels, color, detail, alpha)` gives the new colour, all associated.
+    """`combine(color, detail, alpha)` gives the new colour, all associated.
 
     Detail is what a colour differs by from the mean colour around it, weighted by alpha. Where alpha is 0 there is none.
     """
@@ -126,16 +126,16 @@ def _by_detail(image: AnyRaster, weights: Weights, combine: Combine) -> AnyRaste
 
     def change(kernels: ModuleType, buffer: Any) -> Any:
         def strip(values: Any, blurred: Any) -> Any:
-            result = kernels.copy(values)
-            if not coverage:
-                for i in colors:
-                    result[..., i] = combine(kernels, values[..., i], values[..., i] - blurred[..., i], 1.0)
-                return result
-            alpha, around = values[..., coverage[0]], blurred[..., coverage[0]]
-            share = alpha / kernels.where(around == 0, 1.0, around)
-            for i in colors:
-                detail = kernels.where(alpha == 0, 0.0, values[..., i] - share * blurred[..., i])
-                result[..., i] = combine(kernels, values[..., i], detail, alpha)
+            if coverage:
+                alpha, around = values[..., coverage[0]], blurred[..., coverage[0]]
+                share = kernels.spread(alpha / kernels.where(around == 0, 1.0, around), len(image.channels))
+                alpha = kernels.spread(alpha, len(image.channels))
+                detail = kernels.where(alpha == 0, 0.0, values - share * blurred)
+            else:
+                alpha, detail = 1.0, values - blurred
+            result = combine(values, detail, alpha)
+            for i in set(range(len(image.channels))) - set(colors):
+                result[..., i] = values[..., i]
             return result
 
         return kernels.in_strips(strip, buffer, kernels.separable(buffer, weights, weights, image.wrap))

@@ -16,7 +16,7 @@ from pipeline_filter.arrays import extended
 from pipeline_filter.associated import Floats, as_floats, associated, guides, handed_back
 from pipeline_filter.tiles import each_tile
 
-TILE = (512, 128)
+TILE = (128, 128)
 OPENCV_RANGE = 20
 
 

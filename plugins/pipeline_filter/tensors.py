@@ -21,6 +21,11 @@ def in_strips(change: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     return change(*tensors)
 
 
+def spread(plane: Tensor, channels: int) -> Tensor:
+    """`(B, H, W)` for each of so many channels."""
+    return plane[..., None]
+
+
 def extended(tensor: Tensor, reach: tuple[int, int], wrap: Wrap) -> Tensor:
     """With a border of (x, y) pixels: the edge repeated, or the tile gone round."""
     for axis, distance, wraps in ((Y_AXIS, reach[1], wrap[1]), (X_AXIS, reach[0], wrap[0])):

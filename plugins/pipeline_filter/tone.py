@@ -158,7 +158,7 @@ def _by_rank(values: Floats, counts: Array) -> Floats:
     quantiles = found[np.rint(ranks * (found.size - 1)).astype(np.intp)]
     nodes, first, times = np.unique(_coarse(quantiles), return_index=True, return_counts=True)
     middle = (ranks[first] + ranks[first + times - 1]) / 2
-    return in_strips(lambda part: np.interp(part, nodes, middle), values[None])[0]
+    return np.asarray(in_strips(lambda part: np.interp(part, nodes, middle), values[None])[0])
 
 
 def _coarse(values: Array) -> Array:

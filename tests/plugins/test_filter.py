@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline_filter.arrays import correlate
 from pipeline_filter.weights import box, box_radius, disc, gaussian, line
 from scipy import ndimage
 
-from pipeline_core import Image, Mask, OperationError
+from pipeline_core import Image, Mask, NodeError, OperationError, operation, run
 from pipeline_core.image import Raster
 
 Floats = np.ndarray[Any, Any]
@@ -65,7 +66,7 @@ def test_convention_a_blur_by_radius_ends_there_with_a_third_of_it_for_sigma() -
 def test_box_is_the_mean_of_what_it_covers(wrap: tuple[bool, bool]) -> None:
     array = values(20, 24)
     wanted = ndimage.uniform_filter(array.astype(np.float64), (5, 9), mode=border(wrap))
-    assert close_to(plane(f.blur(gray(array, wrap=wrap), radius=[4, 2], kind="box")), wanted)
+    assert close_to(plane(f.blur(gray(array, wrap=wrap), radius=[4, 2], filter="box")), wanted)
     assert np.allclose(box(1.25), np.array([0.25, 1, 1, 1, 0.25]) / 3.5)
 
 
@@ -488,6 +489,21 @@ def test_fix_nan_can_refuse_and_says_how_many_and_where() -> None:
         f.fix_nan(broken(), mode="refuse")
 
 
+def test_a_refusal_in_a_run_names_the_node_and_the_count(tmp_path: Path) -> None:
+    @operation
+    def plate() -> Image:
+        """A picture that is broken."""
+        return broken()
+
+    pipeline = tmp_path / "plate.yaml"
+    pipeline.write_text(
+        "pipeline: 1\nnodes:\n  plate: {op: plate}\n"
+        "  clean: {op: fix_nan, inputs: {image: plate}, params: {mode: refuse}}\noutputs:\n  clean: {from: clean}\n"
+    )
+    with pytest.raises(NodeError, match=r"(?s)node 'clean'.*2 values are not finite"):
+        run(pipeline, operations=[plate], cache=False)
+
+
 def test_fix_nan_of_nothing_but_nan_is_black() -> None:
     assert (f.fix_nan(gray(np.full((4, 4), np.nan, np.float32))).array == 0).all()
 
@@ -496,7 +512,7 @@ def test_fix_nan_of_nothing_but_nan_is_black() -> None:
 
 ON_ACCELERATORS: dict[str, Callable[[Any], Any]] = {
     "blur": lambda image: f.blur(image, sigma=[1.3, 2.5]),
-    "blur box": lambda image: f.blur(image, radius=[3, 1.5], kind="box"),
+    "blur box": lambda image: f.blur(image, radius=[3, 1.5], filter="box"),
     "directional_blur": lambda image: f.directional_blur(image, length=11, angle=20),
     "defocus": lambda image: f.defocus(image, radius=6.5),
     "convolve": lambda image: f.convolve(image, kernel=[[0, -1, 0], [-1, 6, -2], [0, -1, 3]]),

@@ -19,7 +19,7 @@ SIZE = 40
 
 FILTERS: dict[str, Filter] = {
     "blur": lambda image: f.blur(image, sigma=3),
-    "blur box": lambda image: f.blur(image, radius=[2.5, 4], kind="box"),
+    "blur box": lambda image: f.blur(image, radius=[2.5, 4], filter="box"),
     "directional_blur": lambda image: f.directional_blur(image, length=9, angle=30),
     "defocus": lambda image: f.defocus(image, radius=3.5),
     "defocus large": lambda image: f.defocus(image, radius=12),
