@@ -20,7 +20,7 @@ MAX_SAMPLES = 2**28
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DeepImage:
-    """One picture with any number of samples per pixel, in any order of depth.
+    """One picture with any number of samples per pixel, in any order of depth, in CPU memory.
 
     offsets   `(height * width + 1,)` int64: pixel i (row by row) owns the samples offsets[i] to offsets[i + 1]
     samples   `(N, C)` float32: colour is associated (multiplied by the sample's own alpha)
@@ -38,6 +38,8 @@ class DeepImage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "offsets", _array(self.offsets))
+        object.__setattr__(self, "samples", _array(self.samples))
         pixels = self.width * self.height
         if self.width < 1 or self.height < 1:
             raise ValueError(f"DeepImage: the size must be at least 1x1, got {self.width}x{self.height}")
@@ -65,6 +67,11 @@ class DeepImage:
 
     def __repr__(self) -> str:
         return f"<DeepImage {self}>"
+
+
+def _array(buffer: Any) -> np.ndarray[Any, Any]:
+    """A tensor's memory as an array; what is on another device comes to the CPU."""
+    return buffer if isinstance(buffer, np.ndarray) else buffer.detach().cpu().numpy()
 
 
 def offsets_of(pixel: Integers, pixels: int) -> Integers:

@@ -1,11 +1,30 @@
 """Every operation of every installed plugin keeps the contract; no operation can skip it."""
 
+from pathlib import Path
+
+import numpy as np
+from pipeline_depth.deep_image import DeepImage
+
 from pipeline_core.testing import contract
+
+
+def deep_image(seed: int) -> DeepImage:
+    """Points and volumes, at depths so few that many coincide and overlap."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 4, 6 * 5)
+    samples = rng.random((counts.sum(), 4), dtype=np.float32)
+    samples[:, 0] *= samples[:, 1]
+    samples[:, 2] = rng.integers(0, 5, len(samples))
+    samples[:, 3] = samples[:, 2] + rng.integers(0, 3, len(samples))
+    return DeepImage(np.concatenate([[0], np.cumsum(counts)]), samples, 6, 5, ("Y", "A", "Z", "ZBack"))
+
 
 test_contract = contract(
     params={
+        "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
         "remove_background": {"x": 6, "y": 4, "width": 28, "height": 24},
         "resize": {"width": 24},
         "stack_layers": {"names": ["figure", "ground"]},
-    }
+    },
+    values={DeepImage: [deep_image(1), deep_image(2)]},
 )
