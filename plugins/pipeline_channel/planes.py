@@ -60,12 +60,17 @@ def stacked(planes: Sequence[Plane]) -> Any:
     dtype = dtypes.pop() if len(dtypes) == 1 else None
     batch = max(plane.batch for plane in planes)
     buffers = [plane.stored(dtype or "float32", batch) for plane in planes]
+    shape = (*buffers[0].shape[:3], len(buffers))
     if all(isinstance(buffer, np.ndarray) for buffer in buffers):
-        return np.concatenate(buffers, axis=3)
-    import torch
+        whole: Any = np.empty(shape, buffers[0].dtype)
+    else:
+        import torch
 
-    tensors = [torch.from_numpy(np.array(b)) if isinstance(b, np.ndarray) else b for b in buffers]
-    return torch.cat(tensors, dim=3)
+        buffers = [torch.from_numpy(np.array(b)) if isinstance(b, np.ndarray) else b for b in buffers]
+        whole = torch.empty(shape, dtype=buffers[0].dtype, device=buffers[0].device)
+    for i, buffer in enumerate(buffers):  # twice as fast as concatenating along an axis this short
+        whole[..., i : i + 1] = buffer
+    return whole
 
 
 def check_sizes(rasters: dict[str, Image | Mask]) -> None:
