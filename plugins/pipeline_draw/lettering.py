@@ -1,0 +1,116 @@
+"""Text in real fonts, as a mask or painted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from PIL import Image as Picture
+from PIL import ImageDraw, ImageFont
+from pydantic import Field
+
+from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
+from pipeline_draw.masks import Invert
+from pipeline_draw.paint import Length
+from pipeline_draw.painting import fill
+
+Align = Literal["left", "center", "right"]
+Level = Literal["top", "middle", "bottom"]
+Words = Annotated[str, Field(min_length=1, max_length=10_000, description="may have several lines")]
+Size = Annotated[float, Field(ge=1, le=4096, description="pixels of the font's em, about a line's height")]
+Font = Annotated[Path, Field(description="a TrueType or OpenType file; one that comes along by default")]
+Place = Annotated[float, Field(ge=-(2**20), le=2**20, description="pixels; the middle by default")]
+Side = Annotated[Align, Field(description="which side of the text is at x, and how its lines are aligned")]
+End = Annotated[Level, Field(description="which part of the text is at y")]
+Spacing = Annotated[float, Field(ge=0, le=10, description="from line to line, in line heights")]
+WHITE = (1.0, 1.0, 1.0, 1.0)
+ANCHORS = {"left": "l", "center": "m", "right": "r", "top": "a", "middle": "m", "bottom": "d"}
+
+
+def _blank(*, width: int, height: int, **_: Any) -> Mask:
+    return Mask.stand_in(width, height)
+
+
+def _painted(image: Image, **_: Any) -> Image:
+    return image.like()
+
+
+@operation(infer=_blank, device="cpu", aliases=("title", "caption_mask"))
+def text_mask(
+    *,
+    width: Length,
+    height: Length,
+    text: Words,
+    size: Size = 48.0,
+    font: Font | None = None,
+    x: Place | None = None,
+    y: Place | None = None,
+    align: Side = "center",
+    level: End = "middle",
+    line_spacing: Spacing = 1.0,
+    invert: Invert = False,
+) -> Mask:
+    """A mask of text, antialiased; what reaches outside is cut off.
+
+    Glyphs are set one after the other by FreeType, with the font's kerning (scripts that
+    join or reorder their letters need an image made elsewhere). Without `font` it is Pillow's own, Aileron Regular,
+    which has the Latin letters.
+
+    Convention: (`x`, `y`) is where `align` and `level` say: the text's left, middle or right, its ascenders' top, its
+    middle or its last line's descenders. Coverage has 256 steps.
+    """
+    face = _face(font, size)
+    sheet = Picture.new("L", (width, height))
+    gap = (line_spacing - 1) * sum(face.getmetrics())
+    place = (width / 2 if x is None else x, height / 2 if y is None else y)
+    draw = ImageDraw.Draw(sheet)
+    try:
+        draw.multiline_text(
+            place, text, 255, face, ANCHORS[align] + ANCHORS[level], spacing=gap, align=align, features=None
+        )
+    except (OSError, ValueError) as error:
+        raise OperationError(f"the font can't draw this text: {error}") from error
+    inside = np.asarray(sheet, np.float32)[None, ..., None] / np.float32(255)
+    return Mask(1 - inside if invert else inside)
+
+
+@operation(infer=_painted, device="cpu", aliases=("draw_text", "caption", "label", "watermark"))
+def text(
+    image: Image,
+    *,
+    text: Words,
+    color: Color = WHITE,
+    opacity: Unit = 1.0,
+    size: Size = 48.0,
+    font: Font | None = None,
+    x: Place | None = None,
+    y: Place | None = None,
+    align: Side = "center",
+    level: End = "middle",
+    line_spacing: Spacing = 1.0,
+) -> Image:
+    """Write text over a picture.
+
+    Where and how as in `text_mask`, painted as in `fill`: the colour is in the image's own colour space, the alpha
+    state stays, the result is float32.
+    """
+    mask = text_mask(
+        width=image.width, height=image.height, text=text, size=size, font=font, x=x, y=y, align=align, level=level,
+        line_spacing=line_spacing,
+    )  # fmt: skip
+    return fill(image, mask, color=color, opacity=opacity)
+
+
+def _face(font: Path | None, size: float) -> ImageFont.FreeTypeFont:
+    """The font at this size, with the layout that every Pillow has, so that all machines draw the same."""
+    try:
+        if font is not None:
+            return ImageFont.truetype(font, size, layout_engine=ImageFont.Layout.BASIC)
+        face = ImageFont.load_default(size)
+    except OSError as error:
+        name = font.name if font else "the default font"
+        raise OperationError(f"'{name}' can't be read as a font: {error}") from error
+    if not isinstance(face, ImageFont.FreeTypeFont):
+        raise OperationError("this Pillow was built without FreeType, so it can't draw text; install another build")
+    return face
