@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Image, Mask, OperationError, operation
+from pipeline_texture.coverage import associated, handed_back
 from pipeline_texture.resampling import X_AXIS, Y_AXIS, Filter, resized
 from pipeline_texture.vectors import unit, vectors, with_vectors
 
@@ -40,8 +41,8 @@ def mip_level(
 
     Each level is made of the one before: half as wide and high, rounded down, at least 1. `box` is the exact mean of
     the covered area, odd sizes too; `kaiser` (a sinc under Kaiser's window, 3 pixels to each side) keeps more detail and
-    may over- and undershoot. Colours are weighted by alpha; the alpha state is handed back. An image that tiles is
-    filtered across its seams.
+    may over- and undershoot. Colours are weighted by alpha and the alpha state is handed back; in colour `data` A is a
+    channel like the others. An image that tiles is filtered across its seams.
 
     Works on the values as they are: for correct brightness give linear colour (`color_convert` before and after).
     `normal` wants R, G and B of a normal map, and gives colour `data`.
@@ -73,13 +74,10 @@ def _size_of(image: Image | Mask, level: int) -> tuple[int, int]:
 
 
 def _resampled(image: AnyRaster, width: int, height: int, kind: Filter, wrap: tuple[bool, bool]) -> AnyRaster:
-    source = image.associate() if isinstance(image, Image) else image
+    source = associated(image)
     buffer = source.pixels.permute(0, 2, 3, 1)
     buffer = resized(buffer, Y_AXIS, height, kind, wrap[1])
-    smaller = source.with_buffer(resized(buffer, X_AXIS, width, kind, wrap[0]))
-    if isinstance(smaller, Image) and isinstance(image, Image):
-        return smaller.with_alpha_state(image.alpha)
-    return smaller
+    return handed_back(source.with_buffer(resized(buffer, X_AXIS, width, kind, wrap[0])), image)
 
 
 def _infer_power(image: AnyRaster, *, method: str = "resize", rounding: Rounding = "nearest") -> AnyRaster:
@@ -104,7 +102,7 @@ def power_of_two(
 ) -> AnyRaster:
     """Bring both sides to powers of two, as textures for block compression and mip chains want them.
 
-    `resize` uses a Kaiser-windowed sinc, on colours weighted by alpha, across the seams of an image that tiles, and
+    `resize` uses a Kaiser-windowed sinc, on colours weighted by alpha (not in colour `data`), across the seams of an image that tiles, and
     gives float32; values may over- and undershoot. `pad` repeats the last column and row, keeps the dtype, and wants
     `rounding: up`; a side that was padded tiles no more. An image that has such a size is given back as it is.
 

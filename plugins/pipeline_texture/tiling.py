@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Image, Mask, OperationError, Table, operation
+from pipeline_texture.coverage import associated, handed_back
 from pipeline_texture.cut import cut_weights
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -42,22 +43,23 @@ def make_tileable(
     "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", 2018, section 3); best for
     noise, sand, plaster; values may leave 0 to 1.
 
-    Wants an evenly lit picture; the light of a photo (one side darker) stays. Works on values weighted by alpha; the
-    alpha state is handed back. A normal map is better made from its tiling height, else `normal_normalize` it.
+    Wants an evenly lit picture; the light of a photo (one side darker) stays. Near the edges it shows things twice, half
+    a tile apart. Colours are weighted by alpha and the alpha state is handed back; in colour `data` A is a channel like
+    the others. A normal map is better made from its tiling height, else `normal_normalize` it.
 
     Convention: the middle of the picture, `overlap` and more from the edges, stays as it is; alpha and masks are
     cross-faded plainly in `preserve`. A cut is closed: it ends where it began.
     """
-    floats = _associated(image)
+    source = associated(image)
     plain = np.array([isinstance(image, Mask) or name == "A" for name in image.channels])
     items = []
-    for item in floats:
+    for item in source.array:
         if axes != "y":
             item = _across(item, overlap, method, plain)  # noqa: PLW2901  one picture, step by step
         if axes != "x":
             item = _across(item.swapaxes(0, 1), overlap, method, plain).swapaxes(0, 1)  # noqa: PLW2901
         items.append(item)
-    return _handed_back(image, np.stack(items), _wrap(image, axes))
+    return handed_back(source.with_buffer(np.stack(items), wrap=_wrap(image, axes)), image)
 
 
 def _across(lines: Floats, overlap: float, method: str, plain: np.ndarray[Any, Any]) -> Floats:
@@ -75,18 +77,7 @@ def _across(lines: Floats, overlap: float, method: str, plain: np.ndarray[Any, A
         mean = lines.mean((0, 1), dtype=np.float64).astype(np.float32)
         restored = mean + (blended - mean) / np.sqrt(weight**2 + (1 - weight) ** 2)
         blended = np.where(plain, blended, restored)
-    return blended
-
-
-def _associated(image: Image | Mask) -> Floats:
-    return (image.associate() if isinstance(image, Image) else image).array
-
-
-def _handed_back(image: AnyRaster, array: Floats, wrap: tuple[bool, bool]) -> AnyRaster:
-    if isinstance(image, Image) and image.alpha == "straight":
-        associated = image.with_buffer(array, alpha="associated", wrap=wrap)
-        return associated.with_alpha_state("straight")
-    return image.with_buffer(array, wrap=wrap)
+    return np.where(weight == 1, lines, blended)
 
 
 SCORE = ("axis", "seam", "interior", "ratio", "rank")
@@ -98,7 +89,7 @@ def _infer_score(image: Image | Mask) -> Table:
 
 
 @operation(device="cpu", infer=_infer_score, aliases=("tile_check", "seam_check"))
-def seam_score(image: Image | Mask) -> Table:
+def seam_score(image: AnyRaster) -> Table:
     """Measure how visible the seams of a repeated picture are.
 
     A row for each axis (`x`: the left edge against the right one; `y`: top against bottom). `seam` is the mean absolute
@@ -109,7 +100,7 @@ def seam_score(image: Image | Mask) -> Table:
     Convention: where there are no steps at all the ratio is 1 at a seam without step and infinite at any other.
     """
     _one(image)
-    item = _associated(image)[0].astype(np.float64)
+    item = associated(image).array[0].astype(np.float64)
     return Table(SCORE, (("x", *_score(item)), ("y", *_score(item.swapaxes(0, 1)))))
 
 

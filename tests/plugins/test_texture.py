@@ -183,7 +183,7 @@ def test_a_texture_tiles_after_and_its_middle_stays(method: Any) -> None:
     assert max(ratios(image)) > 3
     assert max(ratios(made)) < 1.5
     middle = (slice(None), slice(10, 30), slice(12, 36))
-    assert np.allclose(made.array[middle], image.array[middle], atol=1e-6)
+    assert np.array_equal(made.array[middle], image.array[middle])
 
 
 def test_a_texture_that_tiles_in_one_direction_is_left_alone_in_the_other() -> None:
@@ -286,6 +286,18 @@ def test_levels_of_what_tiles_go_across_the_seam() -> None:
 def test_levels_weight_colour_by_alpha() -> None:
     pair = Image(np.array([[[[1, 0, 0, 1], [0, 1, 0, 0]]]], np.float32), channels=tuple("RGBA"), alpha="straight")
     assert np.allclose(mip_level(pair, level=1).array.ravel(), [1, 0, 0, 0.5])
+
+
+def test_smoothness_in_the_alpha_of_a_packed_map_weights_nothing() -> None:
+    packed = texture(48, 40, "RGBA", color="data")
+    assert np.array_equal(mip_level(packed, level=1).array[..., :3], mip_level(_opaque(packed), level=1).array)
+    assert np.array_equal(power_of_two(packed).array[..., :3], power_of_two(_opaque(packed)).array)
+    blends = [make_tileable(image, method="blend").array[..., :3] for image in (packed, _opaque(packed))]
+    assert np.array_equal(*blends)
+
+
+def _opaque(image: Image) -> Image:
+    return image.with_buffer(image.array[..., :3], channels=tuple("RGB"), alpha="none")
 
 
 def test_levels_of_normals_have_length_1_on_each() -> None:
