@@ -41,8 +41,8 @@ class _Child:
             stderr=subprocess.DEVNULL,
         )
 
-    def ask(self, request: dict[str, Any], seconds: float) -> Array:
-        """The pixels; OperationError with the reason the child gives, ChildProcessError if it gave none in time."""
+    def ask(self, request: dict[str, Any], seconds: float) -> Array | dict[str, Any]:
+        """The pixels, or the facts where only they are asked for; OperationError with the reason the child gives, ChildProcessError if it gave none in time."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         timer = threading.Timer(seconds, self.process.kill)
@@ -53,7 +53,7 @@ class _Child:
             answer = json.loads(self.process.stdout.readline() or b"null")
             if answer is None:
                 raise ChildProcessError
-            if "error" not in answer:
+            if "shape" in answer:
                 pixels = np.empty(answer["shape"], answer["dtype"])
                 _fill(self.process.stdout, pixels)
                 return pixels
@@ -61,7 +61,9 @@ class _Child:
             raise ChildProcessError from None
         finally:
             timer.cancel()
-        raise OperationError(answer["error"])
+        if "error" in answer:
+            raise OperationError(answer["error"])
+        return dict(answer)
 
     def close(self) -> None:
         self.process.kill()
@@ -83,38 +85,50 @@ def decode(content: bytes, facts: Facts) -> Array:
     stored = facts.stored
     size = (stored.width, stored.height) if stored else (facts.width, facts.height)
     nbytes = size[0] * size[1] * 4 * max(len(facts.channels), 4)
-    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-        copy = Path(folder) / f"file.{facts.format}"
-        copy.write_bytes(content)
-        request = {
-            "path": str(copy),
-            "part": stored.part if stored else 0,
-            "size": size,
-            "channels": stored.channels if stored else None,
-            "bytes": 3 * nbytes + _SPARE_BYTES,
-        }
-        try:
-            pixels = _asked(request, _SECONDS + nbytes / _BYTES_PER_SECOND)
-        except ChildProcessError:
-            raise OperationError(
-                f"damaged {facts.format} file: decoding it crashed or took longer than its size allows"
-            ) from None
-        except OperationError as error:
-            text = " ".join(str(error).replace(str(copy), "file").split())
-            raise OperationError(f"damaged {facts.format} file: {text[:300]}") from None
-    if pixels.shape != (size[1], size[0], len(facts.channels)):
-        raise OperationError(f"damaged {facts.format} file: it holds {pixels.shape} values")
+    request = {
+        "facts": False,
+        "part": stored.part if stored else 0,
+        "size": size,
+        "channels": stored.channels if stored else None,
+        "bytes": 3 * nbytes + _SPARE_BYTES,
+    }
+    pixels = _asked(content, facts.format, request, _SECONDS + nbytes / _BYTES_PER_SECOND)
+    if not isinstance(pixels, np.ndarray) or pixels.shape != (size[1], size[0], len(facts.channels)):
+        raise OperationError(f"damaged {facts.format} file: it does not hold the pixels that its header says")
     return pixels.astype(facts.dtype, copy=False)
 
 
-def _asked(request: dict[str, Any], seconds: float) -> Array:
+def describe(content: bytes, format_name: str) -> dict[str, Any]:
+    """What a decoder says of a file's header, for formats whose headers only a decoder understands."""
+    told = _asked(content, format_name, {"facts": True, "bytes": _SPARE_BYTES}, _SECONDS)
+    assert isinstance(told, dict)
+    return told
+
+
+def _asked(content: bytes, name: str, request: dict[str, Any], seconds: float) -> Array | dict[str, Any]:
+    """A child's answer about a file that holds `content`; OperationError where there is none."""
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
+        copy = Path(folder) / f"file.{name}"
+        copy.write_bytes(content)
+        try:
+            return _answered({**request, "path": str(copy)}, seconds)
+        except ChildProcessError:
+            raise OperationError(
+                f"damaged {name} file: decoding it crashed or took longer than its size allows"
+            ) from None
+        except OperationError as error:
+            text = " ".join(str(error).replace(str(copy), "file").split())
+            raise OperationError(f"damaged {name} file: {text[:300]}") from None
+
+
+def _answered(request: dict[str, Any], seconds: float) -> Array | dict[str, Any]:
     with _lock:
         # A fork inherits the list, but the children belong to the process that started them.
         mine = [child for child in _idle if child.owner == os.getpid()]
         _idle[:] = mine[:-1]
     child = mine[-1] if mine else _Child()
     try:
-        pixels = child.ask(request, seconds)
+        answer = child.ask(request, seconds)
     except OperationError:
         _put_back(child)
         raise
@@ -122,7 +136,7 @@ def _asked(request: dict[str, Any], seconds: float) -> Array:
         child.close()
         raise
     _put_back(child)
-    return pixels
+    return answer
 
 
 def _put_back(child: _Child) -> None:

@@ -6,6 +6,7 @@ as a file of its own, so that starting it imports no more than decoding takes.
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from typing import Any, BinaryIO
@@ -21,14 +22,18 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers until there are no more requests."""
     for line in requests:
         request = json.loads(line)
+        pixels = None
         try:
             _ration(request["bytes"])
-            pixels = np.ascontiguousarray(decode(request))
-            answer = {"shape": pixels.shape, "dtype": pixels.dtype.name}
+            if request["facts"]:
+                answer = _describe_avif(request["path"]) if _is_avif(request) else _describe(request["path"])
+            else:
+                pixels = np.ascontiguousarray(_decode_avif(request) if _is_avif(request) else decode(request))
+                answer = {"shape": pixels.shape, "dtype": pixels.dtype.name}
         except MemoryError:
-            pixels, answer = None, {"error": "it takes more memory than its size allows"}
+            answer = {"error": "it takes more memory than its size allows"}
         except Exception as error:  # whatever a library raises on a damaged file is the answer
-            pixels, answer = None, {"error": str(error) or type(error).__name__}
+            answer = {"error": str(error) or type(error).__name__}
         answers.write(json.dumps(answer).encode() + b"\n")
         if pixels is not None:
             answers.write(pixels.data.cast("B"))
@@ -57,6 +62,43 @@ def decode(request: Request) -> Array:
     if len(blocks) == 1:
         return blocks[0]
     return np.concatenate([block.astype(np.result_type(*blocks), copy=False) for block in blocks], axis=2)
+
+
+def _describe(path: str) -> Request:
+    """What OpenImageIO says of a file's header."""
+    source = OpenImageIO.ImageInput.open(path)
+    if source is None:
+        raise ValueError(OpenImageIO.geterror())
+    try:
+        spec = source.spec()
+        dtype = {"half": "float16", "float": "float32"}.get(str(spec.format), str(spec.format))
+        cicp = [int(code) for code in spec.get("CICP") or ()]
+        return {"size": [spec.width, spec.height], "samples": spec.nchannels, "dtype": dtype, "cicp": cicp}
+    finally:
+        source.close()
+
+
+def _is_avif(request: Request) -> bool:
+    return str(request["path"]).endswith(".avif")
+
+
+def _describe_avif(path: str) -> Request:
+    import PIL.Image
+
+    with PIL.Image.open(path, formats=["AVIF"]) as source:
+        found = {
+            name: source.info.get(key) or b""
+            for name, key in (("icc", "icc_profile"), ("exif", "exif"), ("xmp", "xmp"))
+        }
+        texts = {name: base64.b64encode(value).decode() for name, value in found.items()}
+        return {"size": source.size, "samples": len(source.getbands()), **texts}
+
+
+def _decode_avif(request: Request) -> Array:
+    import PIL.Image
+
+    with PIL.Image.open(request["path"], formats=["AVIF"]) as source:
+        return np.asarray(source)
 
 
 def _runs(names: tuple[str, ...], wanted: list[list[str]]) -> list[tuple[int, int, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import File, Image, Mask, OperationError, operation
-from pipeline_io import bmp, dds, exr_write, hdr, jpeg, png, pnm, qoi, tga, tiff, webp
+from pipeline_io import avif, bmp, dds, exr_write, hdr, jpeg, jxl, png, pnm, qoi, tga, tiff, webp
 from pipeline_io.samples import Nan, samples
 from pipeline_io.target import Depth, Target, for_image, for_mask
 
@@ -42,7 +42,9 @@ DepthParam = Annotated[
     ),
 ]
 NanParam = Annotated[Nan, Field(description="what becomes of NaN and infinity; keep is for half and float")]
-Quality = Annotated[int, Field(ge=1, le=100, description="of jpeg and lossy webp: 100 is largest and best")]
+Quality = Annotated[
+    int, Field(ge=1, le=100, description="of jpeg, avif and lossy webp and jxl: 100 is largest and best")
+]
 Compression = Annotated[
     int,
     Field(
@@ -82,7 +84,8 @@ def encode_image(
     depth: DepthParam = "auto",
     quality: Quality = 92,
     subsampling: Annotated[
-        Literal["4:4:4", "4:2:2", "4:2:0"], Field(description="of jpeg: how much less of colour is kept than of light")
+        Literal["4:4:4", "4:2:2", "4:2:0"],
+        Field(description="of jpeg and avif: how much less of colour is kept than of light"),
     ] = "4:4:4",
     compression: Compression = 4,
     exr_compression: Annotated[
@@ -94,7 +97,7 @@ def encode_image(
             description="of dds: blocks of 4x4 pixels; bc1 colour, bc3 with alpha, bc4 one channel, bc5 red and green"
         ),
     ] = "none",
-    lossless: Annotated[bool, Field(description="of webp: keep every pixel as it is")] = False,
+    lossless: Annotated[bool, Field(description="of webp and jxl: keep every pixel as it is")] = False,
     nan: NanParam = "refuse",
     dither: Annotated[bool, Field(description="hide the steps of 8 bits under fine, always equal noise")] = False,
     alpha: Annotated[
@@ -102,21 +105,24 @@ def encode_image(
     ] = "keep",
     metadata: Annotated[bool, Field(description="put the image's texts into the file")] = True,
 ) -> File:
-    """An image as a PNG, JPEG, WebP, TIFF, BMP, OpenEXR, HDR, TGA, DDS, QOI, PNM or PFM file.
+    """An image as a file: PNG, JPEG, WebP, AVIF, JPEG XL, TIFF, OpenEXR, HDR, DDS and more.
 
-    Nothing is converted on the way: colour is written as it is and named in the file (sRGB, cICP and gAMA in PNG,
-    colorInteropID and chromaticities in OpenEXR; an ICC profile else). Alpha is straight in all formats but OpenEXR,
-    where it is associated, and TIFF, which has the image's own state; an image of the other state is divided or
-    multiplied by its alpha. OpenEXR holds channels of any names, so layers too (`stack_layers`). WebP has no grey and
-    stores it as RGB. The same image and params give the same bytes.
+    Also BMP, TGA, QOI, PGM, PPM, PNM, PAM and PFM. Nothing is converted on the way: colour is written as it is and named
+    in the file (sRGB, cICP and gAMA in PNG, CICP in JPEG XL, colorInteropID and chromaticities in OpenEXR; an ICC
+    profile in JPEG, WebP, AVIF and TIFF). Alpha is straight in all formats but OpenEXR, where it is associated, and
+    TIFF, which has the image's own state; an image of the other state is divided or multiplied by its alpha. OpenEXR
+    holds channels of any names, so layers too (`stack_layers`); WebP, AVIF and QOI store grey as RGB. The same image and
+    params give the same bytes.
 
-    Texts (`meta`) go into iTXt chunks of a PNG, attributes of an OpenEXR and the XMP of JPEG, TIFF and WebP; BMP has no
-    place for them.
+    Texts (`meta`) go into iTXt chunks of a PNG, attributes of an OpenEXR and the XMP of JPEG, WebP, AVIF, JPEG XL and
+    TIFF; the others have no place for them.
 
     Convention: floats are clamped to 0..1 and rounded to the nearest integer, halves to even; nothing wraps.
+    Convention: HDR's common exponent: rounded to the nearest, negative values become 0. A PFM is little-endian, scale 1.
 
-    Refused: batches; channels other than Y, YA, RGB, RGBA (but in OpenEXR); alpha in a JPEG; linear floats as integers, which would band
-    (`color_convert` to srgb_rec709_scene first); colour spaces that the file can't name; values that are not finite.
+    Refused: batches; channels other than Y, YA, RGB, RGBA (but in OpenEXR); alpha in JPEG, HDR, PGM, PPM and PFM; linear
+    floats as integers, which would band (`color_convert` to srgb_rec709_scene first); colour spaces that the file can't
+    name; values that are not finite.
     """
     target = for_image(image, format, depth, drop=alpha == "drop")
     state = target.kind.alpha or image.alpha
@@ -183,6 +189,14 @@ def _encoded(
         case "exr":
             return exr_write.encode(
                 pixels, target.channels, color=color, meta=meta, codec=settings.exr_compression, level=level
+            )
+        case "jxl":
+            return jxl.encode(
+                _plain(pixels), color=color, meta=meta, quality=settings.quality, lossless=settings.lossless
+            )
+        case "avif":
+            return avif.encode(
+                _colored(pixels), color=color, meta=meta, quality=settings.quality, subsampling=settings.subsampling
             )
         case "hdr":
             return hdr.encode(pixels)

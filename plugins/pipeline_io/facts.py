@@ -14,8 +14,10 @@ MAX_FILE_BYTES = 2**31
 MAX_PIXELS = 2**28
 """Larger pictures are refused undecoded: 16384 x 16384."""
 
-FormatName = Literal["png", "jpeg", "webp", "tiff", "bmp", "exr", "hdr", "psd", "dds", "tga", "qoi", "pnm"]
-READ = "PNG, JPEG, WebP, TIFF, BMP, OpenEXR, HDR, PSD, DDS, TGA, QOI and PNM"
+FormatName = Literal[
+    "png", "jpeg", "webp", "tiff", "bmp", "exr", "hdr", "psd", "dds", "tga", "qoi", "pnm", "jxl", "avif"
+]
+READ = "PNG, JPEG, WebP, TIFF, BMP, OpenEXR, HDR, PSD, DDS, TGA, QOI, PNM, JPEG XL and AVIF"
 
 CHANNELS: dict[int, tuple[str, ...]] = {
     1: ("Y",),

@@ -71,7 +71,7 @@ def load_image(
     """Load a picture: PNG, JPEG, TIFF, OpenEXR, PSD, HDR and more, by its content.
 
     Read are PNG, JPEG, WebP, TIFF, BMP, OpenEXR, Radiance HDR, Photoshop PSD and PSB, DDS (BC1 to BC7 and plain pixels),
-    TGA, QOI and the portable maps (PBM, PGM, PPM, PAM, PFM).
+    TGA, QOI, JPEG XL, AVIF of 8 bits and the portable maps (PBM, PGM, PPM, PAM, PFM).
 
     The pixels stay in the file's own type, `(1, H, W, C)` of uint8, uint16, float16 or float32, and are what the file
     holds: nothing is multiplied by alpha, converted or clipped, and colour under alpha 0 is kept. Palettes and 1, 2 and

@@ -24,7 +24,7 @@ _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # ITU-T H.273: (primaries, transfer) of RGB at full range
-_CODES = {
+CODES = {
     "srgb_rec709_scene": (1, 13),
     "lin_rec709_scene": (1, 8),
     "srgb_p3d65_scene": (12, 13),
@@ -33,8 +33,8 @@ _CODES = {
     "pq_rec2020_display": (9, 16),
     "hlg_rec2020_display": (9, 18),
 }
-NAMED = frozenset(_CODES)
-_BY_CODES = {codes: color for color, codes in _CODES.items()}
+NAMED = frozenset(CODES)
+BY_CODES = {codes: color for color, codes in CODES.items()}
 # Keywords that the specification names, under the names that other formats have for them.
 _KEYWORDS = {
     "title": "Title",
@@ -123,8 +123,8 @@ def _color(chunks: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
     """The colour space, and the name of a profile that is no named space; cICP goes before iCCP, sRGB and gAMA."""
     default = "srgb_rec709_scene"
     codes = chunks.get(b"cICP", b"")
-    if len(codes) == 4 and codes[2:] == b"\0\1" and (codes[0], codes[1]) in _BY_CODES:
-        return _BY_CODES[codes[0], codes[1]], {}
+    if len(codes) == 4 and codes[2:] == b"\0\1" and (codes[0], codes[1]) in BY_CODES:
+        return BY_CODES[codes[0], codes[1]], {}
     if b"iCCP" in chunks:
         profile = _inflate(chunks[b"iCCP"].partition(b"\0")[2][1:])
         color = icc.identify(profile)
@@ -137,9 +137,9 @@ def _color(chunks: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
 def _color_chunks(color: str, grey: bool) -> list[bytes]:
     if color == "srgb_rec709_scene":
         return [_chunk(b"sRGB", b"\0")]
-    if color in _CODES:
+    if color in CODES:
         linear = [_chunk(b"gAMA", struct.pack(">I", 100_000))] if color == "lin_rec709_scene" else []
-        return [_chunk(b"cICP", bytes((*_CODES[color], 0, 1))), *linear]
+        return [_chunk(b"cICP", bytes((*CODES[color], 0, 1))), *linear]
     if icc.named(color):
         return [_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc.build(color, grey)))]
     return []

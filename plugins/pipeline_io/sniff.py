@@ -21,6 +21,8 @@ _MAGIC: tuple[tuple[bytes, FormatName], ...] = (
     (b"8BPS", "psd"),
     (b"DDS ", "dds"),
     (b"qoif", "qoi"),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL ", "jxl"),
 )
 _PNM = re.compile(rb"P(?:[1-6fF]\s|7\n)")
 _UNKNOWN = "no known image"
@@ -28,8 +30,6 @@ _OTHERS = (
     (b"GIF8", "a GIF"),
     (b"\0\0\1\0", "an ICO"),
     (b"\0\0\2\0", "a CUR"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (b"\x01\xda", "an SGI"),
@@ -52,6 +52,8 @@ def format_of(content: bytes) -> FormatName:
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
+    if head[4:12] == b"ftypavif":
+        return "avif"
     if _PNM.match(head):
         return "pnm"
     if tga.looks_like(content):
@@ -64,5 +66,5 @@ def _other(head: bytes) -> str:
         if head.startswith(magic):
             return name
     if head[4:8] == b"ftyp":
-        return {b"avif": "an AVIF", b"heic": "an HEIC"}.get(head[8:12], "an MP4-like")
+        return {b"avis": "a moving AVIF", b"heic": "an HEIC"}.get(head[8:12], "an MP4-like")
     return _UNKNOWN

@@ -12,17 +12,35 @@ from typing import Any
 import numpy as np
 
 from pipeline_core import OperationError
-from pipeline_io import apart, bmp, dds, exr, hdr, jpeg, native, png, pnm, psd, psd_pixels, qoi, tga, tiff, webp
+from pipeline_io import (
+    apart,
+    avif,
+    bmp,
+    dds,
+    exr,
+    hdr,
+    jpeg,
+    jxl,
+    native,
+    png,
+    pnm,
+    psd,
+    psd_pixels,
+    qoi,
+    tga,
+    tiff,
+    webp,
+)
 from pipeline_io.facts import MAX_FILE_BYTES, Facts, within_limits
 from pipeline_io.sniff import format_of
 
 Array = np.ndarray[Any, Any]
 
 _PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe,
-           "hdr": hdr.probe, "dds": dds.probe, "tga": tga.probe, "qoi": qoi.probe, "pnm": pnm.probe}  # fmt: skip
+           "hdr": hdr.probe, "dds": dds.probe, "tga": tga.probe, "qoi": qoi.probe, "pnm": pnm.probe, "jxl": jxl.probe, "avif": avif.probe}  # fmt: skip
 # Formats whose decoders are ours, or the safe ones of OpenImageIO; the others are decoded apart.
 _DECODERS = {"bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
-             "psd": psd_pixels.decode, "exr": apart.decode, "hdr": apart.decode}  # fmt: skip
+             "psd": psd_pixels.decode, "exr": apart.decode, "hdr": apart.decode, "jxl": apart.decode, "avif": apart.decode}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ KINDS = {
     "hdr": Kind("hdr", ("float32",), (_RGB,), "none", _LINEAR, media_type="image/vnd.radiance"),
     "tga": Kind("tga", media_type="image/x-tga"),
     "dds": Kind("dds", channels=(_GREY, _RG, _RGB, _RGBA), media_type="image/vnd-ms.dds"),
+    "jxl": Kind("jxl", ("uint8", "uint16", "float16", "float32"), colors=png.NAMED),
+    "avif": Kind("avif", profiles=True),
     "qoi": Kind("qoi", colors=_LINEAR | {"srgb_rec709_scene"}),
     "pgm": Kind("pgm", _WHOLE, (_GREY,), "none", media_type="image/x-portable-graymap"),
     "ppm": Kind("ppm", _WHOLE, (_GREY, _RGB), "none", media_type="image/x-portable-pixmap"),

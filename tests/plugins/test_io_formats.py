@@ -101,6 +101,46 @@ def test_qoi_holds_any_pixels(path: Path, pixels: np.ndarray[Any, Any]) -> None:
     assert np.array_equal(pillow(content), pixels[0])
 
 
+# --- JPEG XL and AVIF ---
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("samples", [1, 3, 4])
+def test_lossless_jxl(path: Path, dtype: Any, samples: int) -> None:
+    color = LINEAR if dtype.startswith("f") else "srgb_p3d65_scene" if samples > 1 else SRGB
+    source = image(samples, "float32" if dtype.startswith("f") else dtype, color=color)
+    source = source.with_buffer(source.buffer.astype(dtype), meta={"description": "a hat", "pipeline": "{}"})
+    path.write_bytes(encode_image(source, format="jxl", lossless=True).content)
+    loaded = check(path)
+    assert np.array_equal(loaded.buffer, source.buffer)
+    assert (loaded.channels, loaded.alpha, dict(loaded.meta)) == (source.channels, source.alpha, dict(source.meta))
+    assert loaded.color == color
+
+
+@pytest.mark.parametrize("kind", ["jxl", "avif"])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_lossy_is_close_and_always_the_same(path: Path, kind: Any, samples: int) -> None:
+    ramp = (np.indices((32, 40)).sum(0)[None, :, :, None] * np.array([3, 2, 1, 3])[:samples]).astype(np.uint8)
+    source = Image(ramp, channels=NAMES[samples], alpha="straight" if samples == 4 else "none", meta={"title": "Hat"})
+    file = encode_image(source, format=kind, quality=90)
+    assert file == encode_image(source, format=kind, quality=90)
+    path.write_bytes(file.content)
+    loaded = check(path)
+    assert np.abs(loaded.buffer.astype(int) - ramp)[..., :3].max() <= 12
+    assert (loaded.channels, loaded.color, dict(loaded.meta)) == (source.channels, SRGB, {"title": "Hat"})
+
+
+def test_avif_names_its_color_and_says_when_it_is_deep(path: Path) -> None:
+    source = image(3, color="srgb_p3d65_scene", size=(16, 16))
+    content = encode_image(source, format="avif").content
+    path.write_bytes(content)
+    assert check(path).color == "srgb_p3d65_scene"
+    at = content.index(b"av1C") + 6
+    path.write_bytes(content[:at] + bytes([content[at] | 0x40]) + content[at + 1 :])
+    with pytest.raises(OperationError, match="more than 8 bits"):
+        load_image(path=path)
+
+
 # --- Radiance ---
 
 
@@ -272,7 +312,16 @@ def test_bc1_without_holes_is_opaque(path: Path) -> None:
 
 WHOLE = {
     kind: encode_image(image(3, "float32" if kind in ("hdr", "pfm") else "uint8", color=color), format=kind).content  # type: ignore[arg-type]
-    for kind, color in (("hdr", LINEAR), ("tga", SRGB), ("qoi", SRGB), ("dds", SRGB), ("ppm", SRGB), ("pfm", LINEAR))
+    for kind, color in (
+        ("hdr", LINEAR),
+        ("jxl", SRGB),
+        ("avif", SRGB),
+        ("tga", SRGB),
+        ("qoi", SRGB),
+        ("dds", SRGB),
+        ("ppm", SRGB),
+        ("pfm", LINEAR),
+    )
 }
 
 
