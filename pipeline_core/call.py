@@ -29,7 +29,7 @@ def call(
     """
     assert operation.function is not None
     arguments = [_argument(wanted.many, inputs.get(wanted.name, ()), wanted.optional) for wanted in operation.inputs]
-    with _no_grad(), _restored(operation):
+    with _no_grad(), _restored():
         result = operation.function(*arguments, **bind(operation, params))
     return _checked(operation, result, kinds)
 
@@ -79,17 +79,23 @@ def _no_grad() -> AbstractContextManager[Any]:
 class _restored:  # noqa: N801  a context manager, read as one
     """Puts back what belongs to the whole process: the working directory and torch's default dtype."""
 
-    __slots__ = ("folder", "operation")
-
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
+    __slots__ = ("dtype", "folder")
 
     def __enter__(self) -> None:
-        self.folder = os.getcwd()
+        self.folder = _working_folder()
+        torch = sys.modules.get("torch")
+        self.dtype = torch.get_default_dtype() if torch is not None else None
 
     def __exit__(self, *_: object) -> None:
-        if os.getcwd() != self.folder:
+        if self.folder and _working_folder() != self.folder:
             os.chdir(self.folder)
         torch = sys.modules.get("torch")
-        if torch is not None and torch.get_default_dtype() != torch.float32:
-            torch.set_default_dtype(torch.float32)
+        if torch is not None and torch.get_default_dtype() != (self.dtype or torch.float32):
+            torch.set_default_dtype(self.dtype or torch.float32)
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # somebody deleted it
+        return ""

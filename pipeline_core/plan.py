@@ -38,6 +38,11 @@ class Step:
         return self.node.name
 
     @property
+    def is_encoder(self) -> bool:
+        """Whether it encodes an output, rather than being a node of the file."""
+        return self.node.place[0] == "outputs"
+
+    @property
     def bytes(self) -> int | None:
         """Of its outputs together; None where a size is not known before the run."""
         if not self.facts or any(fact is None for fact in self.facts):

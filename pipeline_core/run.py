@@ -1,17 +1,15 @@
 """Carries out a plan: independent steps side by side, values dropped with their last reader, everything told as events.
 
-The cache decides per step whether there is anything to do: a result known by its key, or by the content of its inputs,
-is taken from there, and only if somebody needs its pixels. A stored result that turns out damaged is computed after all.
+Three parts: the `Schedule` says which step is next, `Results` holds what there is, and the run itself is the workers
+that bring the two together. A stored result that turns out damaged is computed after all.
 """
 
 from __future__ import annotations
 
-import heapq
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,21 +28,18 @@ from pipeline_core.events import (
     Saved,
     Skipped,
     Started,
-    Warned,
     reporter,
 )  # fmt: skip
-from pipeline_core.keys import content_key, unchanged
+from pipeline_core.keys import unchanged
 from pipeline_core.operation import Operation
 from pipeline_core.plan import Plan, Step
+from pipeline_core.results import Results, Values
 from pipeline_core.save import Writer
-from pipeline_core.spec import CachePolicy
-from pipeline_core.values import fingerprint, move, nbytes
+from pipeline_core.schedule import Schedule
+from pipeline_core.values import move, nbytes
 
 if TYPE_CHECKING:
-    from pipeline_core.cache import Cache, Record
-
-NEW, WAITING, RUNNING, DONE, LOST = range(5)
-"""LOST: failed, or not run because something it needs failed."""
+    from pipeline_core.cache import Cache
 
 
 @dataclass
@@ -101,38 +96,18 @@ class _Run:
         guard: bool,
     ) -> None:
         self.plan, self.steps, self.listeners = plan, plan.steps, listeners
-        self.jobs, self.keep_going, self.cache, self.writer, self.guard = jobs, keep_going, cache, writer, guard
-        count = len(plan.steps)
-        self.state = bytearray(count)
-        self.values: list[tuple[Any, ...] | None] = [None] * count
-        self.records: list[Record | None] = [None] * count
-        self.digests: list[tuple[str, ...] | None] = [None] * count
-        self.marks: list[int] = [0] * count
-        self.sizes = [0] * count
-        self.missing = [0] * count
-        self.readers: list[list[int]] = [[] for _ in range(count)]
-        self.uses = [0] * count
-        self.sources = [tuple({source for _, links in step.sources for source, _ in links}) for step in self.steps]
-        self.cost = [0.0] * count
-        self.ready: list[int] = []
-        self.open = 0
+        self.jobs, self.keep_going, self.cache, self.writer = jobs, keep_going, cache, writer
+        self.condition = threading.Condition()
+        self.results = Results(plan, self.condition, cache, guard)
+        self.schedule = Schedule(self.results.sources, self.results.is_there, self.results.is_known)
+        self.result = Result()
         self.idle = 0
         self.stopping = False
         self.cancelled = False
-        self.condition = threading.Condition()
+        self.crash: BaseException | None = None
         self.telling = threading.Lock()
         self.operations: dict[int, Operation] = {}
-        self.result = Result()
-        self.alive = 0
-        self.kept = plan.kept
-        self.current = bytearray(count)
-        self.read_nothing = bytearray(b"\1") * count
-        self.futures: dict[int, Future[tuple[str, ...] | None]] = {}
-        self.taken: set[int] = set()
-        self.crash: BaseException | None = None
         self.suspects: dict[int, set[int]] = {}
-
-    # --- from outside ---
 
     def execute(self) -> Result:
         keys = [step.key for step in self.steps]
@@ -141,11 +116,12 @@ class _Run:
 
     def carry_out(self) -> Result:
         started = time.perf_counter()
-        self.find_records()
+        self.results.find(self.writer)
         for index in self.plan.wanted:
-            self.require(index)
-        self.tell(RunStarted(len(self.steps), sum(record is not None for record in self.records)))
-        workers = [threading.Thread(target=self.work, daemon=True) for _ in range(min(self.jobs, max(self.open, 1)))]
+            self.schedule.require(index)
+        self.tell(RunStarted(len(self.steps), sum(map(self.results.is_known, range(len(self.steps))))))
+        count = min(self.jobs, max(self.schedule.open, 1))
+        workers = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
         for worker in workers:
             worker.start()
         try:
@@ -155,14 +131,14 @@ class _Run:
         except KeyboardInterrupt:
             self.cancel(workers)
             self.finish(started)
-            raise Interrupted(self.kept_nodes()) from None
+            raise Interrupted(self.results.kept_nodes()) from None
         if self.crash is not None:
             raise self.crash
         if not self.result.failures or self.keep_going:
             self.collect()
         self.finish(started)
         if self.result.failures:
-            self.result.kept = self.kept_nodes()
+            self.result.kept = self.results.kept_nodes()
             if not self.keep_going:
                 raise self.first_failure()
         return self.result
@@ -172,14 +148,6 @@ class _Run:
         if isinstance(failure, NodeError):
             failure.kept = self.result.kept
         return failure
-
-    def kept_nodes(self) -> tuple[str, ...]:
-        """Nodes that the next run will find in the cache."""
-        if self.cache is None:
-            return ()
-        self.cache.flush()
-        found = self.cache.find_many([step.key for step in self.steps])
-        return tuple(step.name for step in self.steps if step.key in found)
 
     def cancel(self, workers: Sequence[threading.Thread]) -> None:
         with self.condition:
@@ -191,30 +159,21 @@ class _Run:
 
     def finish(self, started: float) -> None:
         result = self.result
-        self.count_hits()
+        result.cached, result.saved_seconds = self.results.count_hits(result.node_seconds)
+        result.peak_bytes = self.results.peak
         result.seconds = time.perf_counter() - started
         ok = not result.failures and not self.cancelled
-        self.tell(
-            RunFinished(
-                ok,
-                result.seconds,
-                result.computed,
-                result.cached,
-                result.saved_seconds,
-                result.peak_bytes,
-                self.cancelled,
-            )
-        )
+        counts = (result.computed, result.cached, result.saved_seconds, result.peak_bytes)
+        self.tell(RunFinished(ok, result.seconds, *counts, self.cancelled))
 
     def collect(self) -> None:
+        """The outputs that the caller asked for as values."""
         for target in self.plan.targets:
             index = self.plan.index[target.link.node]
-            if index not in self.kept:
-                continue
-            values = self.values[index] or self.loaded(index)
+            values = self.results.values[index] if index in self.plan.kept else None
             if values is None:
                 continue
-            if self.guard and self.mark(values) != self.marks[index]:
+            if self.results.is_changed(index, values):
                 self.blame_maker(index)
             else:
                 self.result.outputs[target.name] = values[target.link.output]
@@ -236,96 +195,19 @@ class _Run:
                 for listener in self.listeners:
                     listener(event)
 
-    # --- scheduling; everything here holds the condition, or runs before the workers do ---
-
-    def require(self, wanted: int) -> None:
-        """Schedules a step and, unless its result is known, everything it needs."""
-        stack = [wanted]
-        while stack:
-            index = stack.pop()
-            if self.state[index] not in (NEW, DONE) or (self.state[index] == DONE and self.has(index)):
-                continue
-            self.state[index] = WAITING
-            self.open += 1
-            missing = 0
-            if self.records[index] is None and not self.current[index]:
-                self.read_nothing[index] = False
-                for source in self.sources[index]:
-                    self.uses[source] += 1
-                    if self.state[source] != DONE or not self.has(source):
-                        self.readers[source].append(index)
-                        missing += 1
-                        stack.append(source)
-            self.missing[index] = missing
-            if not missing:
-                heapq.heappush(self.ready, index)
-
-    def has(self, index: int) -> bool:
-        return self.values[index] is not None or self.records[index] is not None or bool(self.current[index])
-
-    def settle(self, index: int, state: int) -> None:
-        """A step is done or lost: its readers come nearer, what only it read is dropped."""
-        self.state[index] = state
-        self.open -= 1
-        readers, self.readers[index] = self.readers[index], []
-        lost: list[tuple[int, int]] = [(reader, index) for reader in readers] if state == LOST else []
-        if state == DONE:
-            for reader in readers:
-                self.missing[reader] -= 1
-                if not self.missing[reader] and self.state[reader] == WAITING:
-                    heapq.heappush(self.ready, reader)
-        self.release(index)
-        while lost:
-            reader, because = lost.pop()
-            if self.state[reader] == WAITING:
-                self.state[reader] = LOST
-                self.open -= 1
-                self.tell(Skipped(self.steps[reader].name, self.steps[because].name))
-                lost += [(after, reader) for after in self.readers[reader]]
-                self.readers[reader] = []
-                self.release(reader)
-        if self.values[index] is not None and not self.uses[index] and index not in self.kept:
-            self.drop(index)
-        if not self.open:
-            self.stopping = True
-        if self.stopping or (self.idle and self.ready):
-            self.condition.notify_all()
-
-    def release(self, index: int) -> None:
-        """What a settled step read; a step that was taken from the cache read nothing."""
-        if self.read_nothing[index]:
-            return
-        for source in self.sources[index]:
-            self.uses[source] = max(0, self.uses[source] - 1)
-            if not self.uses[source] and source not in self.kept:
-                self.drop(source)
-
-    def hold(self, index: int, values: tuple[Any, ...], size: int) -> None:
-        self.values[index] = values
-        self.sizes[index] = size
-        self.alive += size
-        self.result.peak_bytes = max(self.result.peak_bytes, self.alive)
-
-    def drop(self, index: int) -> None:
-        values = self.values[index]
-        if values is not None:
-            self.alive -= self.sizes[index]
-            self.values[index] = None
-
     # --- workers ---
 
     def work(self) -> None:
         try:
             while True:
                 with self.condition:
-                    while not self.ready and not self.stopping:
+                    while not self.schedule.is_ready and not self.stopping:
                         self.idle += 1
                         self.condition.wait()
                         self.idle -= 1
                     if self.stopping:
                         return
-                    index = heapq.heappop(self.ready)
-                    self.state[index] = RUNNING
+                    index = self.schedule.take()
                 self.step(index)
         except BaseException as error:  # a fault of ours or of a listener: told to the caller, never swallowed
             with self.condition:
@@ -334,76 +216,112 @@ class _Run:
                 self.condition.notify_all()
 
     def step(self, index: int) -> None:
-        step = self.steps[index]
         started = time.perf_counter()
+        step = self.steps[index]
         self.tell(Started(step.name, step.node.operation.name))
         try:
-            if not self.known(index):
+            if self.results.is_known(index) or self.results.find_by_content(index):
+                if not self.take_known(index):
+                    return
+            else:
                 given = self.gather(index)
-                if given is None:  # a stored input was damaged: it is being computed, and this step waits for it
+                if given is None:
                     return
                 self.compute(index, given, started)
             self.save(index)
         except Cancelled:
-            with self.condition:
-                self.settle(index, LOST)
-            return
+            self.lose(index)
         except PipelineError as error:
-            self.fail(index, error, started)
-            return
-        with self.condition:
-            self.settle(index, DONE)
+            self.tell(Failed(step.name, step.node.operation.name, str(error), time.perf_counter() - started))
+            with self.condition:
+                self.result.failures.append(error)
+            self.lose(index)
+        else:
+            with self.condition:
+                self.results.drop(self.schedule.done(index))
+                self.wake()
 
-    def fail(self, index: int, error: PipelineError, started: float) -> None:
-        step = self.steps[index]
-        self.tell(Failed(step.name, step.node.operation.name, str(error), time.perf_counter() - started))
+    def lose(self, index: int) -> None:
         with self.condition:
-            self.result.failures.append(error)
-            self.settle(index, LOST)
+            lost, unread = self.schedule.lose(index)
+            self.results.drop(unread)
             if not self.keep_going:
                 self.stopping = True
-                self.condition.notify_all()
+            self.wake()
+        for reader, because in reversed(lost):
+            self.tell(Skipped(self.steps[reader].name, self.steps[because].name))
 
-    def compute(self, index: int, given: dict[int, tuple[Any, ...]], started: float) -> None:
+    def wake(self) -> None:
+        """Under the lock: others are woken when there is something to do for them, or nothing any more."""
+        if not self.schedule.open:
+            self.stopping = True
+        if self.stopping or (self.idle and self.schedule.is_ready):
+            self.condition.notify_all()
+
+    def take_known(self, index: int) -> bool:
+        """A recorded result; its values are read now only if the caller wants them, else when a step does."""
+        record = self.results.records[index]
+        if record is not None and index in self.plan.kept and self.results.get(index, self.is_wanted) is None:
+            with self.condition:
+                self.schedule.again(index)
+                self.wake()
+            return False
+        step = self.steps[index]
+        self.tell(Finished(step.name, step.node.operation.name, 0.0, record.nbytes if record else 0, cached=True))
+        return True
+
+    def is_wanted(self, index: int) -> bool:
+        return self.schedule.uses[index] > 0
+
+    def gather(self, index: int) -> dict[int, Values] | None:
+        """What a step reads, by the step it comes from. None when a stored one was damaged: the step waits for it."""
+        given: dict[int, Values] = {}
+        for source in self.results.sources[index]:
+            values = self.results.get(source, self.is_wanted)
+            if values is None:
+                with self.condition:
+                    self.schedule.put_back(index, source)
+                    self.wake()
+                return None
+            given[source] = values
+        return given
+
+    def compute(self, index: int, given: dict[int, Values], started: float) -> None:
         step = self.steps[index]
         inputs = {name: [given[source][output] for source, output in links] for name, links in step.sources}
         try:
-            operation = self.operation(step)
-            if self.plan.device != "cpu":
-                inputs = {name: [move(value, step.device) for value in values] for name, values in inputs.items()}
-            if self.writer is not None and step.node.place[0] == "outputs":
-                inputs = self.writer.sign(step, inputs)
-            token = reporter.set(self.reporter(step))
-            try:
-                values = call(operation, inputs, step.node.params, step.node.kinds)
-            finally:
-                reporter.reset(token)
+            values = self.call(step, inputs)
             self.check_trespass(index, given)
             for path, state in step.files.items():
                 if not unchanged(path, state):
                     raise RuntimeError(f"'{path.name}' changed while it was read; run again")
-        except (Cancelled, NodeError):
+        except Cancelled:
             raise
         except BaseException as error:
             raise self.node_error(step, inputs, error) from error
         seconds = time.perf_counter() - started
-        size = sum(nbytes(value) for value in values)
-        if self.guard and (self.uses[index] or index in self.kept):
-            self.marks[index] = self.mark(values)
+        size = sum(map(nbytes, values))
+        if self.schedule.uses[index] or index in self.plan.kept:
+            self.results.watch(index, values)
         with self.condition:
-            self.hold(index, values, size)
+            self.results.hold(index, values, size)
             self.result.computed += 1
             self.result.node_seconds[step.name] = seconds
-        self.keep(index, values, seconds, size)
-        self.tell(
-            Finished(
-                step.name,
-                step.node.operation.name,
-                seconds,
-                size,
-                tuple(str(value) for value in values) if self.listeners else (),
-            )
-        )
+        self.results.keep(index, values, seconds, size)
+        if self.listeners:
+            self.tell(Finished(step.name, step.node.operation.name, seconds, size, tuple(map(str, values))))
+
+    def call(self, step: Step, inputs: dict[str, list[Any]]) -> Values:
+        operation = self.operation(step)
+        if self.plan.device != "cpu":
+            inputs = {name: [move(value, step.device) for value in values] for name, values in inputs.items()}
+        if self.writer is not None and step.is_encoder:
+            inputs = self.writer.sign(step, inputs)
+        token = reporter.set(self.reporter(step))
+        try:
+            return call(operation, inputs, step.node.params, step.node.kinds)
+        finally:
+            reporter.reset(token)
 
     def operation(self, step: Step) -> Operation:
         operation = self.operations.get(id(step.node.operation))
@@ -423,42 +341,18 @@ class _Run:
 
         return report
 
-    def gather(self, index: int) -> dict[int, tuple[Any, ...]] | None:
-        """What a step reads, by the step it comes from; None when that has to be computed again: it was put back."""
-        given: dict[int, tuple[Any, ...]] = {}
-        for source in self.sources[index]:
-            values = self.values[source] or self.loaded(source)
-            if values is None:
-                self.put_back(index, source)
-                return None
-            given[source] = values
-        return given
-
-    def put_back(self, index: int, source: int) -> None:
-        with self.condition:
-            self.state[index] = WAITING
-            self.missing[index] += 1
-            self.readers[source].append(index)
-            if self.state[source] == DONE:
-                self.require(source)
-            self.condition.notify_all()
-
-    def check_trespass(self, index: int, given: dict[int, tuple[Any, ...]]) -> None:
+    def check_trespass(self, index: int, given: dict[int, Values]) -> None:
         """Blames the operation that wrote into an input; what is damaged is not used any more.
 
         Checked is what this step was given: somebody who was found out before may have had the value dropped.
         """
-        if not self.guard:
-            return
         for source, values in given.items():
-            if self.mark(values) == self.marks[source]:
+            if not self.results.is_changed(source, values):
                 continue
             with self.condition:
-                if self.values[source] is values:
-                    self.drop(source)
-                    self.records[source] = None
+                self.results.forget(source, values)
                 suspects = self.suspects.setdefault(source, {index})
-                suspects |= {i for i, at in enumerate(self.state) if at == RUNNING and source in self.sources[i]}
+                suspects.update(self.schedule.running_readers(source))
                 found = [self.steps[i].node.operation for i in sorted(suspects)]
             changed = f"the value of '{self.steps[source].name}' changed while this node ran"
             plugin, *others = dict.fromkeys(f"plugin '{operation.plugin}' ('{operation.name}')" for operation in found)
@@ -466,16 +360,13 @@ class _Run:
                 plugin = f"one of {', '.join([plugin, *others])}"
             raise RuntimeError(f"{changed}: {plugin} writes into its input; it must clone it first")
 
-    def mark(self, values: tuple[Any, ...]) -> int:
-        return hash(tuple(fingerprint(value) for value in values))
-
     def node_error(self, step: Step, inputs: dict[str, list[Any]], error: BaseException) -> NodeError:
         given = self.plan.graph.spec.nodes.get(step.name)
         shown = {name: step.node.params[name] for name in (given.params if given else ()) if name in step.node.params}
         for name, value in shown.items():
             if isinstance(value, Path):
                 shown[name] = str(given.params[name]) if given else value.name
-        told, kind = str(error), type(error).__name__
+        told, kind = _text(error), type(error).__name__
         expected = isinstance(error, (PipelineError, ValueError, RuntimeError, OSError)) and not isinstance(
             error, RecursionError
         )
@@ -489,152 +380,22 @@ class _Run:
             params=shown,
         )
 
-    # --- the cache ---
-
-    def find_records(self) -> None:
-        """Asks once for the whole plan. An encoded file is its own record: it is current if it is what was written."""
-        if self.cache is None:
-            return
-        found = self.cache.find_many({step.key: step.name for step in self.steps if self.may_keep(step)})
-        for step in self.steps:
-            if self.may_keep(step):
-                self.records[step.index] = found.get(step.key)
-            elif self.writer is not None and step.node.place[0] == "outputs":
-                self.current[step.index] = self.writer.is_current(step)
-
-    def may_keep(self, step: Step) -> bool:
-        return step.node.place[0] == "nodes" and self.policy(step) != "never"
-
-    def policy(self, step: Step) -> CachePolicy:
-        return step.node.cache or step.node.operation.cache
-
-    def known(self, index: int) -> bool:
-        """Whether the result is recorded, by key or by the content of the inputs; its pixels are read when needed."""
-        step = self.steps[index]
-        if self.current[index]:
-            self.tell(Finished(step.name, step.node.operation.name, 0.0, 0, (), cached=True))
-            return True
-        record = self.records[index]
-        if record is None and self.cache is not None and self.may_keep(step) and step.sources:
-            record = self.find_by_content(index)
-        if record is None:
-            return False
-        with self.condition:
-            self.records[index] = record
-        self.digests[index] = record.digests
-        self.tell(Finished(step.name, step.node.operation.name, 0.0, record.nbytes, (), cached=True))
-        return True
-
-    def find_by_content(self, index: int) -> Record | None:
-        step = self.steps[index]
-        assert self.cache is not None
-        if not self.cache.may_cut_off(step.operation_key):
-            return None
-        made = self.content_key(index)
-        record = self.cache.find_content(made, step.name) if made else None
-        if record is None:
-            return None
-        return self.cache.remember(step.key, record, content_key=made, parts=self.plan.parts(step))
-
-    def content_key(self, index: int) -> str | None:
-        inputs = []
-        for name, links in self.steps[index].sources:
-            digests = [self.digest_of(source, output) for source, output in links]
-            if any(found is None for found in digests):
-                return None
-            inputs.append((name, [found for found in digests if found is not None]))
-        return content_key(self.steps[index].operation_key, inputs)
-
-    def digest_of(self, source: int, output: int) -> str | None:
-        """Content digest of an output: recorded, on its way in the cache's writer, or computed now."""
-        digests = self.digests[source]
-        if not digests:
-            future, values = self.futures.get(source), self.values[source]
-            if future is not None and (future.done() or values is None):
-                digests = future.result()
-            elif values is not None and self.cache is not None:
-                digests = self.cache.digests(values)
-            self.digests[source] = digests
-        return digests[output] if digests else None
-
-    def loaded(self, index: int) -> tuple[Any, ...] | None:
-        """A recorded result read from the cache; None if it is damaged, and then it is forgotten."""
-        record = self.records[index]
-        if record is None or self.cache is None:
-            return None
-        values = self.cache.load(record, self.steps[index].name)
-        with self.condition:
-            if values is None:
-                self.records[index] = None
-                self.digests[index] = None
-                return None
-            self.taken.add(index)
-            if self.values[index] is None and (self.uses[index] or index in self.kept):
-                self.hold(index, values, sum(nbytes(value) for value in values))
-                if self.guard:
-                    self.marks[index] = self.mark(values)
-        return values
-
-    def keep(self, index: int, values: tuple[Any, ...], seconds: float, size: int) -> None:
-        """Hands a computed result to the cache, which decides and writes behind the computation."""
-        step = self.steps[index]
-        self.cost[index] = seconds + sum(self.cost[s] for s in self.sources[index] if self.records[s] is None)
-        cache = self.cache
-        if cache is None or not self.may_keep(step):
-            return
-        policy = self.policy(step)
-        digests = None
-        if policy == "always" or cache.is_worth_storing(self.cost[index], size):
-            # In this order, since the writer works in turn: the digests of the inputs, then this result.
-            for source in self.sources[index]:
-                held = self.values[source]
-                if not self.digests[source] and source not in self.futures and held is not None:
-                    self.futures[source] = cache.digests_later(held)
-            digests = self.futures[index] = cache.digests_later(values)
-        stored = cache.store(
-            key=step.key,
-            operation_key=step.operation_key,
-            content_key=lambda: self.content_key(index),
-            values=values,
-            seconds=seconds,
-            recompute_seconds=self.cost[index],
-            parts=self.plan.parts(step),
-            policy=policy,
-            digests=digests,
-            node=step.name,
-        )
-        if stored:
-            self.cost[index] = 0.0  # what reads this result need not count it: it is there
-
-    def count_hits(self) -> None:
-        """Steps that had a result in the cache and were not computed, whether or not anybody had to ask for it."""
-        result = self.result
-        for step in self.steps:
-            record = self.records[step.index]
-            if step.name in result.node_seconds or (record is None and not self.current[step.index]):
-                continue
-            result.cached += 1
-            if record is not None:
-                result.saved_seconds += record.seconds
-                if step.index not in self.taken and self.cache is not None:
-                    self.cache.count_hit(record)
-
-    # --- outputs ---
-
     def save(self, index: int) -> None:
+        """Writes an encoded output, unless the file still is what was written."""
         step = self.steps[index]
-        if self.writer is None or step.node.place[0] != "outputs":
+        if self.writer is None or not step.is_encoder:
             return
-        if self.current[index]:
-            self.result.saved[step.node.place[1]] = self.writer.path(step)
-            return
-        values = self.values[index]
-        assert values is not None
         name, path = step.node.place[1], self.writer.path(step)
-        size = self.writer.write(step, values[0])
+        values = self.results.values[index]
+        if values is not None:
+            self.tell(Saved(name, str(path), self.writer.write(step, values[0])))
         with self.condition:
             self.result.saved[name] = path
-        self.tell(Saved(name, str(path), size))
 
-    def warn(self, message: str) -> None:
-        self.tell(Warned(message))
+
+def _text(error: BaseException) -> str:
+    """What an exception says; a plugin's own may fail even in that."""
+    try:
+        return str(error)
+    except Exception as fault:
+        return f"(its message failed with {type(fault).__name__})"

@@ -68,9 +68,8 @@ def main() -> None:
     """Runs the command; a user's mistake is one clear message and an exit code, never a traceback."""
     arguments: list[str] = sys.argv[1:]
     try:
-        group.main(args=arguments, prog_name="pipeline", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        _leave(done.exit_code)
+        # click returns the code of an Exit when it is not standalone, and None when all went well.
+        _leave(group.main(args=arguments, prog_name="pipeline", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         _leave(EXIT_BAD)

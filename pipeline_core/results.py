@@ -1,0 +1,219 @@
+"""The results of a run while it lasts: held in memory, recorded in the cache, watched for trespassers.
+
+A step's result is there as values, as a record whose pixels are read when somebody needs them, or as an output file
+that still is what was written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from pipeline_core.keys import content_key
+from pipeline_core.plan import Plan, Step
+from pipeline_core.save import Writer
+from pipeline_core.spec import CachePolicy
+from pipeline_core.values import fingerprint, nbytes
+
+if TYPE_CHECKING:
+    from pipeline_core.cache import Cache, Record
+
+Values = tuple[Any, ...]
+
+
+class Results:
+    """One entry per step of the plan. Everything that changes an entry is called under the run's lock, or takes it."""
+
+    def __init__(self, plan: Plan, lock: threading.Condition, cache: Cache | None, guard: bool) -> None:
+        self.plan, self.steps, self.lock, self.cache, self.guard = plan, plan.steps, lock, cache, guard
+        count = len(plan.steps)
+        self.sources = [tuple({source for _, links in step.sources for source, _ in links}) for step in self.steps]
+        self.kept = plan.kept
+        self.values: list[Values | None] = [None] * count
+        self.records: list[Record | None] = [None] * count
+        self.current = bytearray(count)
+        """Whether the step's output file still is what was written."""
+        self.alive = self.peak = 0
+        self._sizes = [0] * count
+        self._marks = [0] * count
+        self._digests: list[tuple[str, ...] | None] = [None] * count
+        self._futures: dict[int, Future[tuple[str, ...] | None]] = {}
+        self._cost = [0.0] * count
+        self._read: set[int] = set()
+
+    def is_there(self, index: int) -> bool:
+        return self.values[index] is not None or self.is_known(index)
+
+    def is_known(self, index: int) -> bool:
+        return self.records[index] is not None or bool(self.current[index])
+
+    # --- in memory ---
+
+    def hold(self, index: int, values: Values, size: int) -> None:
+        self.values[index] = values
+        self._sizes[index] = size
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+
+    def drop(self, indices: Iterable[int]) -> None:
+        """Lets go of results that nobody will read any more; what the caller asked for stays."""
+        for index in indices:
+            if index not in self.kept:
+                self._drop(index)
+
+    def _drop(self, index: int) -> None:
+        if self.values[index] is not None:
+            self.alive -= self._sizes[index]
+            self.values[index] = None
+
+    def watch(self, index: int, values: Values) -> None:
+        """Remembers what a result looks like, to tell whether somebody writes into it."""
+        if self.guard:
+            self._marks[index] = _mark(values)
+
+    def is_changed(self, index: int, values: Values) -> bool:
+        """Whether somebody wrote into a result since it was made."""
+        return self.guard and _mark(values) != self._marks[index]
+
+    def forget(self, index: int, values: Values) -> None:
+        """Somebody wrote into it: it is not used any more, unless it has been made anew meanwhile."""
+        if self.values[index] is values:
+            self._drop(index)
+            self.records[index] = None
+
+    # --- in the cache ---
+
+    def find(self, writer: Writer | None) -> None:
+        """Asks once for the whole plan. An encoded file is its own record: it is current if it is what was written."""
+        if self.cache is None:
+            return
+        found = self.cache.find_many({step.key: step.name for step in self.steps if _may_keep(step)})
+        for step in self.steps:
+            if _may_keep(step):
+                self.records[step.index] = found.get(step.key)
+            elif writer is not None and step.is_encoder:
+                self.current[step.index] = writer.is_current(step)
+
+    def find_by_content(self, index: int) -> bool:
+        """Early cut-off: whether the result is recorded for the same content of the inputs, by whatever key."""
+        step, cache = self.steps[index], self.cache
+        if cache is None or not step.sources or not _may_keep(step) or not cache.may_cut_off(step.operation_key):
+            return False
+        made = self._content_key(index)
+        record = cache.find_content(made, step.name) if made else None
+        if record is None:
+            return False
+        record = cache.remember(step.key, record, content_key=made, parts=self.plan.parts(step))
+        with self.lock:
+            self.records[index] = record
+        return True
+
+    def get(self, index: int, wanted: Callable[[int], bool]) -> Values | None:
+        """A result's values, read from the cache if need be; None if it is damaged there, and then it is forgotten.
+
+        They are held for others only if somebody else will want them.
+        """
+        values, record = self.values[index], self.records[index]
+        if values is not None or record is None or self.cache is None:
+            return values
+        values = self.cache.load(record, self.steps[index].name)
+        with self.lock:
+            if values is None:
+                self.records[index] = self._digests[index] = None
+                return None
+            self._read.add(index)
+            if self.values[index] is None:
+                self.watch(index, values)
+                if index in self.kept or wanted(index):
+                    self.hold(index, values, sum(map(nbytes, values)))
+        return values
+
+    def keep(self, index: int, values: Values, seconds: float, size: int) -> None:
+        """Hands a computed result to the cache, which decides and writes behind the computation."""
+        step, cache = self.steps[index], self.cache
+        self._cost[index] = seconds + sum(self._cost[source] for source in self.sources[index])
+        if cache is None or not _may_keep(step):
+            return
+        policy, digests = _policy(step), None
+        if policy == "always" or cache.is_worth_storing(self._cost[index], size):
+            # In this order, since the writer works in turn: the digests of the inputs, then this result.
+            for source in self.sources[index]:
+                held = self.values[source]
+                if self._digests_known(source) is None and source not in self._futures and held is not None:
+                    self._futures[source] = cache.digests_later(held)
+            digests = self._futures[index] = cache.digests_later(values)
+        stored = cache.store(
+            key=step.key,
+            operation_key=step.operation_key,
+            content_key=lambda: self._content_key(index),
+            values=values,
+            seconds=seconds,
+            recompute_seconds=self._cost[index],
+            parts=self.plan.parts(step),
+            policy=policy,
+            digests=digests,
+            node=step.name,
+        )
+        if stored:
+            self._cost[index] = 0.0  # what reads this result need not count it: it is there
+
+    def count_hits(self, computed: Mapping[str, float]) -> tuple[int, float]:
+        """(steps, seconds) that were not computed because their results were there, whether or not anybody read them."""
+        steps, seconds = 0, 0.0
+        for step in self.steps:
+            record = self.records[step.index]
+            if step.name in computed or not self.is_known(step.index):
+                continue
+            steps += 1
+            if record is not None:
+                seconds += record.seconds
+                if step.index not in self._read and self.cache is not None:
+                    self.cache.count_hit(record)
+        return steps, seconds
+
+    def kept_nodes(self) -> tuple[str, ...]:
+        """Nodes that the next run will find in the cache."""
+        if self.cache is None:
+            return ()
+        self.cache.flush()
+        found = self.cache.find_many([step.key for step in self.steps])
+        return tuple(step.name for step in self.steps if step.key in found)
+
+    def _content_key(self, index: int) -> str | None:
+        inputs = []
+        for name, links in self.steps[index].sources:
+            digests = [self._digest_of(source, output) for source, output in links]
+            if any(found is None for found in digests):
+                return None
+            inputs.append((name, [found for found in digests if found is not None]))
+        return content_key(self.steps[index].operation_key, inputs)
+
+    def _digest_of(self, source: int, output: int) -> str | None:
+        """Content digest of an output: recorded, on its way in the cache's writer, or computed now."""
+        digests = self._digests_known(source)
+        if not digests:
+            future, values = self._futures.get(source), self.values[source]
+            if future is not None and (future.done() or values is None):
+                digests = future.result()
+            elif values is not None and self.cache is not None:
+                digests = self.cache.digests(values)
+            self._digests[source] = digests
+        return digests[output] if digests else None
+
+    def _digests_known(self, index: int) -> tuple[str, ...] | None:
+        record = self.records[index]
+        return record.digests if record is not None and record.digests else self._digests[index]
+
+
+def _mark(values: Values) -> int:
+    return hash(tuple(map(fingerprint, values)))
+
+
+def _may_keep(step: Step) -> bool:
+    return not step.is_encoder and _policy(step) != "never"
+
+
+def _policy(step: Step) -> CachePolicy:
+    return step.node.cache or step.node.operation.cache

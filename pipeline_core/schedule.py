@@ -1,0 +1,127 @@
+"""Which step is next, and which values nobody will read any more. Plain bookkeeping: no threads, no values, no cache.
+
+Whoever calls holds a lock. Steps are numbers; among those that are ready the smallest goes first, since the plan's
+order keeps few values alive.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+
+NEW, WAITING, RUNNING, DONE, LOST = range(5)
+"""LOST: failed, or not run because something it needs failed."""
+
+
+class Schedule:
+    """Steps become ready when what they read is there.
+
+    `sources[i]` are the steps that step i reads. `is_there(i)` tells whether a result can be had without running i
+    again; `is_known(i)` whether running i will need nothing, because its result is recorded.
+    """
+
+    def __init__(
+        self, sources: Sequence[tuple[int, ...]], is_there: Callable[[int], bool], is_known: Callable[[int], bool]
+    ) -> None:
+        self.sources, self.is_there, self.is_known = sources, is_there, is_known
+        count = len(sources)
+        self.state = bytearray(count)
+        self.uses = [0] * count
+        """How many steps that are still to come will read a result."""
+        self.open = 0
+        """Steps that are asked for and neither done nor lost."""
+        self._reads = bytearray(count)
+        self._missing = [0] * count
+        self._readers: list[list[int]] = [[] for _ in range(count)]
+        self._ready: list[int] = []
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._ready)
+
+    def require(self, wanted: int) -> None:
+        """Asks for a step and, unless its result is known, for everything it needs."""
+        stack = [wanted]
+        while stack:
+            index = stack.pop()
+            if self.state[index] not in (NEW, DONE) or (self.state[index] == DONE and self.is_there(index)):
+                continue
+            self.state[index] = WAITING
+            self.open += 1
+            missing = 0
+            if not self.is_known(index):
+                self._reads[index] = True
+                for source in self.sources[index]:
+                    self.uses[source] += 1
+                    if self.state[source] != DONE or not self.is_there(source):
+                        self._readers[source].append(index)
+                        missing += 1
+                        stack.append(source)
+            self._missing[index] = missing
+            if not missing:
+                heapq.heappush(self._ready, index)
+
+    def take(self) -> int:
+        """The next step to run; only while `is_ready`."""
+        index = heapq.heappop(self._ready)
+        self.state[index] = RUNNING
+        return index
+
+    def again(self, index: int) -> None:
+        """A running step whose recorded result turned out damaged: it has to be run after all."""
+        self.state[index] = NEW
+        self.open -= 1
+        self.require(index)
+
+    def put_back(self, index: int, source: int) -> None:
+        """A running step found that what it reads is gone: it waits until that is made again."""
+        self.state[index] = WAITING
+        self._missing[index] += 1
+        self._readers[source].append(index)
+        if self.state[source] == DONE:
+            self.require(source)
+
+    def done(self, index: int) -> list[int]:
+        """A step has its result; returns the steps whose results nobody will read any more."""
+        self.state[index] = DONE
+        self.open -= 1
+        readers, self._readers[index] = self._readers[index], []
+        for reader in readers:
+            self._missing[reader] -= 1
+            if not self._missing[reader] and self.state[reader] == WAITING:
+                heapq.heappush(self._ready, reader)
+        return self._release(index) if self.uses[index] else [*self._release(index), index]
+
+    def lose(self, index: int) -> tuple[list[tuple[int, int]], list[int]]:
+        """A step failed; returns (step, the one because of which it is lost) for all that needed it, and as `done`."""
+        self.state[index] = LOST
+        self.open -= 1
+        unread = self._release(index)
+        lost: list[tuple[int, int]] = []
+        stack = [(reader, index) for reader in self._readers[index]]
+        self._readers[index] = []
+        while stack:
+            reader, because = stack.pop()
+            if self.state[reader] == WAITING:
+                self.state[reader] = LOST
+                self.open -= 1
+                lost.append((reader, because))
+                stack += [(after, reader) for after in self._readers[reader]]
+                self._readers[reader] = []
+                unread += self._release(reader)
+        return lost, unread
+
+    def running_readers(self, source: int) -> Iterator[int]:
+        """Steps at work that read a result."""
+        return (i for i, state in enumerate(self.state) if state == RUNNING and source in self.sources[i])
+
+    def _release(self, index: int) -> list[int]:
+        if not self._reads[index]:
+            return []
+        self._reads[index] = False
+        unread = []
+        for source in self.sources[index]:
+            self.uses[source] -= 1
+            if not self.uses[source]:
+                unread.append(source)
+        return unread
