@@ -1,7 +1,8 @@
 """The samples of a deep OpenEXR part, scan lines or tiles, read in bulk.
 
-OpenImageIO's Python binding hands deep values out one by one, some 100 times slower. Source of the layout: "OpenEXR
-File Layout", section "Deep Data": a chunk is the running counts of its lines, then per line and channel all samples.
+OpenImageIO's Python binding hands deep values out one by one only, which takes several times as long. Source of the
+layout: "OpenEXR File Layout", section "Deep Data": a chunk is the running counts of its lines, then per line and channel
+all samples.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipeline_core import OperationError
 
@@ -58,7 +59,7 @@ class Part:
             raise OperationError(f"{width}x{height} pixels in {name}, above the limit of {MAX_PIXELS:,}")
         return left, top, width, height
 
-    @property
+    @cached_property
     def compression(self) -> str:
         value = self.attributes.get("compression", ("", b""))[1][:1]
         if not value or value[0] >= len(COMPRESSIONS):
@@ -86,7 +87,7 @@ class Part:
             raise OperationError(f"damaged: the header names {count} chunks")
         return count
 
-    @property
+    @cached_property
     def channels(self) -> list[Channel]:
         """In the order in which the file stores them."""
         value = _Reader(self.attributes.get("channels", ("", b""))[1])

@@ -80,6 +80,38 @@ def test_deep_files_are_read_as_openimageio_wrote_them(tmp_path: Path, compressi
     assert image.counts.sum() == len(expected)
 
 
+def test_a_part_is_chosen_by_name_or_number_and_object_ids_are_left_out(tmp_path: Path) -> None:
+    path = str(tmp_path / "parts.exr")
+    specs = []
+    for name in ("left", "right"):
+        spec = OpenImageIO.ImageSpec(2, 1, 4, OpenImageIO.FLOAT)
+        spec.channelnames, spec.deep = ("Y", "A", "Z", "id"), True
+        spec.channelformats = ("half", "half", "float", "uint")
+        spec.attribute("oiio:subimagename", name)
+        spec.attribute("colorInteropID", f"lin_{name}_scene")
+        specs.append(spec)
+    out = OpenImageIO.ImageOutput.create(path)
+    assert out.open(path, specs), out.geterror()
+    for number, spec in enumerate(specs):
+        assert not number or out.open(path, spec, "AppendSubimage"), out.geterror()
+        samples = OpenImageIO.DeepData()
+        samples.init(spec)
+        samples.set_samples(1, 1)
+        for channel, value in enumerate((0.25, 0.5, number + 1.0)):
+            samples.set_deep_value(1, channel, 0, value)
+        samples.set_deep_value_uint(1, 3, 0, 7)
+        assert out.write_deep_image(samples), out.geterror()
+    out.close()
+    for part, z in (("", 1), ("right", 2), ("1", 2)):
+        image = load_deep(path=Path(path), part=part)
+        assert image.channels == ("Y", "A", "Z")
+        np.testing.assert_array_equal(image.samples, [[0.25, 0.5, z]])
+        np.testing.assert_array_equal(image.offsets, [0, 0, 1])
+    assert image.color == "lin_right_scene"
+    with pytest.raises(OperationError, match="no deep part 'middle': the file has left, right"):
+        load_deep(path=Path(path), part="middle")
+
+
 def test_convention_a_deep_picture_has_the_size_of_its_display_window(tmp_path: Path) -> None:
     write(tmp_path / "whole.exr")
     write(tmp_path / "part.exr", x=-2, y=1, full_x=0, full_y=0, full_width=3, full_height=4)
