@@ -12,6 +12,7 @@ from pipeline_texture.coverage import associated, handed_back
 from pipeline_texture.cut import cut_weights
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 Axes = Literal["both", "x", "y"]
 
 
@@ -100,7 +101,7 @@ def seam_score(image: AnyRaster) -> Table:
     Convention: where there are no steps at all the ratio is 1 at a seam without step and infinite at any other.
     """
     _one(image)
-    item = associated(image).array[0].astype(np.float64)
+    item: Array = associated(image).array[0].astype(np.float64)
     return Table(SCORE, (("x", *_score(item)), ("y", *_score(item.swapaxes(0, 1)))))
 
 
@@ -111,7 +112,7 @@ def _one(image: Image | Mask) -> None:
         )
 
 
-def _score(lines: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float, float, float]:
+def _score(lines: Array) -> tuple[float, float, float, float]:
     seam = float(np.abs(lines[:, 0] - lines[:, -1]).mean())
     steps = np.abs(np.diff(lines, axis=1)).mean((0, 2)) if lines.shape[1] > 1 else np.zeros(1)
     interior = float(steps.mean())
