@@ -24,6 +24,7 @@ Place = Annotated[float, Field(ge=-(2**20), le=2**20, description="pixels; the m
 Side = Annotated[Align, Field(description="which side of the text is at x, and how its lines are aligned")]
 End = Annotated[Level, Field(description="which part of the text is at y")]
 Spacing = Annotated[float, Field(ge=0, le=10, description="from line to line, in line heights")]
+NO_LETTER = "\U0010ffff"  # the last code point, which no character may ever have
 WHITE = (1.0, 1.0, 1.0, 1.0)
 ANCHORS = {"left": "l", "center": "m", "right": "r", "top": "a", "middle": "m", "bottom": "d"}
 
@@ -55,12 +56,13 @@ def text_mask(
 
     Glyphs are set one after the other by FreeType, with the font's kerning (scripts that
     join or reorder their letters need an image made elsewhere). Without `font` it is Pillow's own, Aileron Regular,
-    which has the Latin letters.
+    which has the letters of ASCII alone. A letter that the font lacks is refused.
 
     Convention: (`x`, `y`) is where `align` and `level` say: the text's left, middle or right, its ascenders' top, its
     middle or its last line's descenders. Coverage has 256 steps.
     """
     face = _face(font, size)
+    _need_glyphs(face, text)
     sheet = Picture.new("L", (width, height))
     gap = (line_spacing - 1) * sum(face.getmetrics())
     place = (width / 2 if x is None else x, height / 2 if y is None else y)
@@ -114,3 +116,16 @@ def _face(font: Path | None, size: float) -> ImageFont.FreeTypeFont:
     if not isinstance(face, ImageFont.FreeTypeFont):
         raise OperationError("this Pillow was built without FreeType, so it can't draw text; install another build")
     return face
+
+
+def _need_glyphs(face: ImageFont.FreeTypeFont, words: str) -> None:
+    """Refuse letters that the font would draw as its box for unknown ones."""
+    small = face.font_variant(size=24)
+
+    def drawn(letter: str) -> bytes:
+        return bytes(small.getmask(letter))
+
+    unknown = drawn(NO_LETTER)
+    lacking = sorted(letter for letter in set(words) if not letter.isspace() and drawn(letter) == unknown)
+    if lacking:
+        raise OperationError(f"the font has no glyph for {' '.join(lacking[:10])}; set 'font' to one that has")

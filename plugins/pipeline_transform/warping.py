@@ -23,7 +23,8 @@ Fill = Annotated[Color, Field(description="where the picture does not reach")]
 Antialias = Annotated[bool, Field(description="widen the filter where the picture shrinks")]
 Side = Annotated[int, Field(ge=1, le=2**20, description="pixels of the result; as the image by default")]
 
-TAPS_AT_ONCE = 2**22  # of 28 bytes each: the working memory of one strip
+TAPS_AT_ONCE = {"cpu": 2**18}  # of 28 bytes each: the working memory of one strip, which stays in a CPU's cache
+MANY_TAPS = 2**22  # on accelerators
 WIDEST = 8.0  # input pixels per output pixel up to which the filter widens; `resize` does more, and faster
 FAR = 2.0**30
 NO_STRETCH = None, None, 1.0
@@ -85,10 +86,11 @@ def _sampled(image: AnyRaster, warp: Warp, kernel: Kernel, background: Any) -> A
     lines = pixels.permute(2, 3, 0, 1).reshape(height * width, batch * channels)
     behind = torch.from_numpy(background).to(pixels.device).repeat(batch)
     result = pixels.new_empty(warp.height, warp.width, batch, channels)
-    for rows, x, y in _strips(warp, pixels.device, max(1, TAPS_AT_ONCE // (warp.width * (2 * kernel.radius) ** 2))):
+    taps = TAPS_AT_ONCE.get(pixels.device.type, MANY_TAPS)
+    for rows, x, y in _strips(warp, pixels.device, max(1, taps // (warp.width * (2 * kernel.radius) ** 2))):
         columns, lines_at = _places(warp, x, y)
         wide, high, most = _stretches(warp, x, y) if warp.antialias else NO_STRETCH
-        for part in _parts(len(columns), 4 * kernel.radius**2 * most):
+        for part in _parts(len(columns), int(taps / (4 * kernel.radius**2 * most))):
             column, across = _taps(columns[part], wide, part, kernel, width, wrap=image.wrap[0])
             row, down = _taps(lines_at[part], high, part, kernel, height, wrap=image.wrap[1])
             place = (row[:, :, None] * width + column[:, None, :]).flatten(1)
@@ -100,9 +102,8 @@ def _sampled(image: AnyRaster, warp: Warp, kernel: Kernel, background: Any) -> A
     return image.with_buffer(result.permute(2, 0, 1, 3), wrap=warp.wrap)
 
 
-def _parts(count: int, taps: float) -> Iterator[slice]:
-    step = max(1, int(TAPS_AT_ONCE / taps))
-    return (slice(start, start + step) for start in range(0, count, step))
+def _parts(count: int, most: int) -> Iterator[slice]:
+    return (slice(start, start + max(1, most)) for start in range(0, count, max(1, most)))
 
 
 def _stretches(warp: Warp, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -151,7 +152,7 @@ def _picked(image: AnyRaster, warp: Warp, background: Any) -> AnyRaster:
         buffer = torch.from_numpy(np.array(buffer))
     behind = torch.from_numpy(encoded(background, image.dtype)).to(buffer.device)
     result = buffer.new_empty(image.batch, warp.height, warp.width, buffer.shape[3])
-    for rows, x, y in _strips(warp, buffer.device, max(1, TAPS_AT_ONCE // warp.width)):
+    for rows, x, y in _strips(warp, buffer.device, max(1, MANY_TAPS // 16 // warp.width)):
         places = _places(warp, x, y)
         outside = places[0].isnan() | places[1].isnan()
         column, row = (place.nan_to_num(0.0).clamp(-FAR, FAR).floor().long() for place in places)
