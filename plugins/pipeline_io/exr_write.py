@@ -17,7 +17,7 @@ import numpy as np
 import OpenImageIO
 
 from pipeline_core import OperationError
-from pipeline_io import exr, icc
+from pipeline_io import exr_header, icc
 
 Codec = Literal["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
 
@@ -27,7 +27,7 @@ _STRUCTURE = (
 )  # fmt: skip
 # Names with a meaning and a type of their own, which a text can't have.
 _TAKEN = frozenset({
-    *_STRUCTURE, *exr.TEXTS.values(), exr.REST, "adoptedNeutral", "altitude", "aperture", "chromaticities", "chunkCount",
+    *_STRUCTURE, *exr_header.TEXTS.values(), exr_header.REST, "adoptedNeutral", "altitude", "aperture", "chromaticities", "chunkCount",
     "colorInteropID", "deepImageState", "dwaCompressionLevel", "envmap", "expTime", "focus", "framesPerSecond",
     "imageCounter", "isoSpeed", "keyCode", "latitude", "longitude", "maxSamplesPerPixel", "multiView", "name",
     "originalDataWindow", "preview", "tiles", "timeCode", "type", "utcOffset", "version", "view", "whiteLuminance",
@@ -48,14 +48,14 @@ def encode(
 ) -> bytes:
     """A scanline file of `(H, W, C)` float16 or float32 pixels with associated alpha, of one part."""
     packed = _packed(pixels, channels, codec, level)
-    part, tables = exr.structure(packed)
+    part, tables = exr_header.structure(packed)
     attributes = {name: part.attributes[name] for name in _STRUCTURE} | _color(color) | _texts(meta)
     version = 2 | (_LONG_NAMES if max(len(name) for name in (*attributes, *channels)) > 31 else 0)
     header = struct.pack("<4sI", b"\x76\x2f\x31\x01", version)
     for name, (kind, value) in sorted(attributes.items()):
         header += name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value
     header += b"\0"
-    count = exr.chunk_count(part)
+    count = exr_header.chunk_count(part)
     offsets = np.frombuffer(packed, "<u8", count, tables) + np.uint64(len(header)) - np.uint64(tables)
     return b"".join((header, offsets.astype("<u8").tobytes(), packed[tables + 8 * count :]))
 
@@ -91,9 +91,9 @@ def _texts(meta: Mapping[str, str]) -> dict[str, tuple[str, bytes]]:
     """A text attribute for each text; together as JSON those that can't be one."""
     fits = {key: text for key, text in meta.items() if _is_plain(key, text)}
     rest = {key: text for key, text in meta.items() if key not in fits}
-    found = {exr.TEXTS.get(key, key): ("string", text.encode()) for key, text in fits.items()}
+    found = {exr_header.TEXTS.get(key, key): ("string", text.encode()) for key, text in fits.items()}
     if rest:
-        found[exr.REST] = ("string", json.dumps(rest, sort_keys=True).encode())
+        found[exr_header.REST] = ("string", json.dumps(rest, sort_keys=True).encode())
     return found
 
 
