@@ -103,7 +103,7 @@ class Expression:
         return set().union(*(self._names(child) for child in children))
 
     def evaluate(self, channels: Mapping[str, Any], number: Callable[[float], Any], xp: Any) -> Any:
-        """The value, for arrays or tensors of float32: `number` makes a scalar of their kind, `xp` is numpy or torch."""
+        """The value, of float32 arrays or tensors; `number` makes a scalar of their kind, `xp` is numpy or torch."""
 
         def truth(node: ast.expr) -> Any:
             found = value(node)
@@ -151,7 +151,7 @@ class Expression:
 
 
 def _dotted(node: ast.expr) -> str | None:
-    """The name of a channel: `R`, or `diffuse.R`, which Python's parser takes for an attribute; it is but a name here."""
+    """The name of a channel: `R`, or `diffuse.R`, for Python's parser an attribute, but here no more than a name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""Channels one by one, `(B, H, W, 1)`, in either kind of buffer, numpy or torch, in their own dtype where they agree."""
+"""Channels one by one, `(B, H, W, 1)`, in numpy or torch buffers, in their own dtype where they agree."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ def flip_error(a: Image, b: Image, *, ppd: PixelsPerDegree = PIXELS_PER_DEGREE) 
     colour `data`, float32. Its mean is the metric `flip` of `compare`.
 
     Takes R, G, B or Y without alpha (`flatten`), in srgb_rec709_scene or lin_rec709_scene, and what a display can show
-    of them: values are limited to 0 to 1. `ppd`, pixels per degree, is display width in pixels / display width in metres
-    times distance in metres times pi / 180; without it, a 4K display 0.7 m wide is seen from 0.7 m.
+    of them: values are limited to 0 to 1. `ppd`, pixels per degree, is display width in pixels / display width in
+    metres times distance in metres times pi / 180; without it, a 4K display 0.7 m wide is seen from 0.7 m.
 
     Convention: beyond the frame the edge pixels are repeated, or the picture goes round where both tile.
     """
@@ -128,7 +128,9 @@ def _ssim(x: Array, y: Array, peak: float, wrap: tuple[bool, bool]) -> float:
     """Mean structural similarity of two channels, Wang et al. 2004, equation 13 and section III.C."""
     height, width = x.shape
     if min(height + SSIM_SIZE * wrap[1], width + SSIM_SIZE * wrap[0]) < SSIM_SIZE:
-        raise OperationError(f"ssim wants pictures of {SSIM_SIZE}x{SSIM_SIZE} or more, these are {width}x{height}")
+        raise OperationError(
+            f"ssim wants pictures of {SSIM_SIZE}x{SSIM_SIZE} or more, these are {width}x{height}: name other 'metrics'"
+        )
     reach = SSIM_SIZE // 2
     x, y = (np.pad(v, [(reach * wrap[1],) * 2, (reach * wrap[0],) * 2], "wrap") if any(wrap) else v for v in (x, y))
     # Strip by strip, so that what lies between stays in a core's cache; the sums are added exactly.

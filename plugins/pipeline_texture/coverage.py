@@ -1,4 +1,4 @@
-"""Weighting by alpha, where alpha is coverage. In an image of colour `data` A is one more packed channel: smoothness."""
+"""Weighting by alpha, where that is coverage. In an image of colour `data` A is one more packed channel."""
 
 from __future__ import annotations
 

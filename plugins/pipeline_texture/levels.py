@@ -40,8 +40,8 @@ def mip_level(
     """Make one level of a texture's mip chain.
 
     Each level is made of the one before: half as wide and high, rounded down, at least 1. `box` is the exact mean of
-    the covered area, odd sizes too; `kaiser` (a sinc under Kaiser's window, 3 pixels to each side) keeps more detail and
-    may over- and undershoot. Colours are weighted by alpha and the alpha state is handed back; in colour `data` A is a
+    the covered area, odd sizes too; `kaiser` (a sinc under Kaiser's window, 3 pixels to each side) keeps more detail
+    and may over- and undershoot. Colours are weighted by alpha and the alpha state is handed back; in colour `data` A is a
     channel like the others. An image that tiles is filtered across its seams.
 
     Works on the values as they are: for correct brightness give linear colour (`color_convert` before and after).

@@ -44,8 +44,8 @@ def make_tileable(
     "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", 2018, section 3); best for
     noise, sand, plaster; values may leave 0 to 1.
 
-    Wants an evenly lit picture; the light of a photo (one side darker) stays. Near the edges it shows things twice, half
-    a tile apart. Colours are weighted by alpha and the alpha state is handed back; in colour `data` A is a channel like
+    Wants an evenly lit picture; the light of a photo (one side darker) stays. Near the edges it shows things twice,
+    half a tile apart. Colours are weighted by alpha and the alpha state is handed back; in colour `data` A is a channel like
     the others. A normal map is better made from its tiling height, else `normal_normalize` it.
 
     Convention: the middle of the picture, `overlap` and more from the edges, stays as it is; alpha and masks are
