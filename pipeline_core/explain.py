@@ -73,7 +73,7 @@ def why(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
         return "never run"
     for name in ("operation", "operation version", "plugin"):
         if now.get(name) != before.get(name):
-            return _change(name, before.get(name), now.get(name))
+            return _plugin_change(now, before) if name == "plugin" else _change(name, before.get(name), now.get(name))
     if now.get("source") != before.get("source"):
         return f"source of {str(now.get('plugin')).split()[0]} changed"
     for group, word in (("params", "param"), ("files", "file")):
@@ -96,6 +96,14 @@ def _first_difference(now: Mapping[str, Any], before: Mapping[str, Any]) -> str 
 
 def _change(what: str, old: Any, new: Any) -> str:
     return f"{what}: {'(none)' if old is None else old} -> {'(none)' if new is None else new}"
+
+
+def _plugin_change(now: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+    """`pipeline_glow 0.2 -> 0.3`, or one plugin for another."""
+    (name, _, version), (old_name, _, old_version) = (str(made.get("plugin")).partition(" ") for made in (now, before))
+    if name != old_name:
+        return _change("plugin", before.get("plugin"), now.get("plugin"))
+    return f"{name} {old_version} -> {version}"
 
 
 def _input_change(name: str, now: Any, before: Any) -> str:

@@ -38,8 +38,8 @@ class Writer:
         return self.paths[step.name]
 
     def note_key(self, step: Step) -> str:
-        """The name of the note on what was written; its provenance counts, which tells more than the key does."""
-        return f"written {step.key} {digest(self.text(step).encode())}"
+        """The name of the note on what was written; by output, since two of one picture differ in their provenance."""
+        return f"written {step.name} {step.key} {'with' if self.metadata else 'without'} metadata"
 
     def text(self, step: Step) -> str:
         """The provenance as the picture carries it."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline_core.plan import Plan
     from pipeline_core.run import Result
 
-FORMAT = 1
+FORMAT = 2
 
 
 def stamp_key(file: str, options: Mapping[str, Any]) -> str | None:
@@ -43,11 +43,11 @@ def up_to_date(stamp: Mapping[str, Any], file: str) -> dict[str, str] | None:
     """The outputs (name -> path) if every file read and written is what the stamp says, else None."""
     folder = Path(file).parent
     try:
-        files = {**stamp["files"], **dict(stamp["outputs"].values())}
+        files = {**stamp["files"], **{path: digest for _, path, digest in stamp["outputs"]}}
         for path, digest in files.items():
             if _digest(folder / path) != digest:
                 return None
-        return {name: os.path.normpath(folder / path) for name, (path, _) in stamp["outputs"].items()}
+        return {name: os.path.normpath(folder / path) for name, path, _ in stamp["outputs"]}
     except (OSError, KeyError, TypeError, ValueError):
         return None
 
@@ -63,7 +63,8 @@ def make_stamp(plan: Plan, result: Result) -> dict[str, Any] | None:
             if state.digest.startswith("folder:"):
                 return None
             files[os.path.relpath(path, folder)] = state.digest
-    outputs = {name: [os.path.relpath(path, folder), _digest(path)] for name, path in result.saved.items()}
+    saved = {target.name: result.saved[target.name] for target in plan.targets}
+    outputs = [[name, os.path.relpath(path, folder), _digest(path)] for name, path in saved.items()]
     return {"files": files, "outputs": outputs}
 
 

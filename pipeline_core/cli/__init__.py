@@ -74,7 +74,9 @@ def main() -> None:
         error.show()
         _leave(EXIT_BAD)
     except (KeyboardInterrupt, click.Abort) as stop:
-        click.echo(f"interrupted{_kept(getattr(stop, 'kept', ()))}", err=True)
+        # click puts its own Abort in the place of what was raised
+        kept = getattr(stop, "kept", ()) or getattr(stop.__cause__, "kept", ())
+        click.echo(f"interrupted{_kept(kept)}", err=True)
         _leave(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: `pipeline ops | head`
