@@ -32,7 +32,7 @@ def _erased(image: Image, mask: Mask | None = None, *, shape: Shape | None = Non
 
 def _blank(image: Image, mask: Mask | None, channels: tuple[str, ...], alpha: Any) -> Image:
     batch = max(image.batch, mask.batch if mask else 1)
-    made = Image.stand_in(image.width, image.height, channels, batch=batch)
+    made = Image.stand_in(image.width, image.height, channels, batch=batch, alpha=alpha)
     return image.with_buffer(made.buffer, channels=channels, alpha=alpha)
 
 

@@ -21,9 +21,9 @@ Origin = Annotated[Literal["bottom_left", "top_left"], Field(description="the co
 def _mapped(image: Image, uv: Image, *, filter: str = "bicubic", **_: Any) -> Image:  # noqa: A002
     _check(image, uv)
     dtype = image.dtype if filter == "nearest" else "float32"
-    picture = image.like(width=uv.width, height=uv.height, dtype=dtype, wrap=uv.wrap)
     batch = max(image.batch, uv.batch)
-    return picture.with_buffer(Image.stand_in(*uv.size, image.channels, batch=batch, dtype=dtype).buffer)
+    made = Image.stand_in(*uv.size, image.channels, batch=batch, dtype=dtype, alpha=image.alpha)
+    return image.with_buffer(made.buffer, wrap=uv.wrap)
 
 
 @operation(infer=_mapped, aliases=("stmap", "uv_remap", "remap", "displace_uv"))

@@ -346,4 +346,5 @@ def test_inference_says_what_is_painted(function: Any, params: dict[str, Any], c
 
 def test_every_signature_follows_the_rule() -> None:
     described = {read(function, plugin="draw").name for function in operations()}
-    assert described == {function.__name__ for function, _ in CASES} | {"fill", "erase"}
+    others = {"flood_fill", "flood_mask", "line_mask", "polygon_mask", "text", "text_mask"}  # test_draw_shapes
+    assert described == {function.__name__ for function, _ in CASES} | {"fill", "erase"} | others

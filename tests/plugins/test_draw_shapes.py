@@ -227,3 +227,23 @@ def test_what_is_not_seen_is_alike() -> None:
     assert chosen(image, x=0, y=0, tolerance=0.0) == ["##.", "##.", "..."]
     with pytest.raises(OperationError, match="outside the image"):
         flood_mask(image, x=3, y=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "params"),
+    [
+        (flood_mask, {"x": 1, "y": 1}),
+        (flood_fill, {"x": 1, "y": 1, "color": RED}),
+        (text, {"text": "A"}),
+        (text_mask, {"text": "A", "width": 5, "height": 4}),
+        (line_mask, {"points": [(1, 1)], "width": 5, "height": 4}),
+        (polygon_mask, {"points": [(1, 1), (3, 1), (2, 2)], "width": 5, "height": 4}),
+    ],
+)
+def test_inference_says_what_the_run_gives(function: Any, params: dict[str, Any]) -> None:
+    buffer = np.full((2, 6, 8, 4), 9, np.uint8)
+    image = Image(buffer, channels=tuple("RGBA"), alpha="associated", wrap=(True, False))
+    given = () if "width" in params else (image,)
+    guess, result = function.__operation__.infer(*given, **params), function(*given, **params)
+    assert str(guess) == str(result)
+    assert guess.wrap == result.wrap

@@ -141,3 +141,13 @@ def test_convention_uv_is_at_pixel_centres_from_the_bottom_left() -> None:
     assert image.array[0, :, 0, 1] == pytest.approx([0.75, 0.25])
     assert uv_map(width=4, height=2, origin="top_left").array[0, :, 0, 1] == pytest.approx([0.25, 0.75])
     assert not image.array[..., 2].any()
+
+
+@pytest.mark.parametrize("params", [{}, {"channels": "RGB", "seamless": True}, {"kind": "white", "space": "x"}])
+def test_inference_says_what_the_run_gives(params: Any) -> None:
+    of_noise: Any = noise
+    of_uv: Any = uv_map
+    guess, result = of_noise.__operation__.infer(width=5, height=4, **params), noise(width=5, height=4, **params)
+    assert str(guess) == str(result)
+    assert guess.wrap == result.wrap
+    assert str(of_uv.__operation__.infer(width=5, height=4)) == str(uv_map(width=5, height=4))

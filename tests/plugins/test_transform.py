@@ -225,7 +225,7 @@ INFERRED: dict[str, list[dict[str, Any]]] = {
         {"angle": 0.0},
     ],
 }
-CASES = [(function, params) for function in operations() for params in INFERRED[function.__name__]]
+CASES = [(function, params) for function in operations() for params in INFERRED.get(function.__name__, [])]
 
 
 @pytest.mark.parametrize(("function", "params"), CASES, ids=lambda part: getattr(part, "__name__", str(part)))
@@ -250,7 +250,8 @@ def test_inference_says_what_the_run_gives(function: Any, params: dict[str, Any]
 
 def test_every_signature_follows_the_rule() -> None:
     described = {read(function, plugin="transform").name for function in operations()}
-    assert described == set(INFERRED)
+    others = {"affine", "corner_pin", "lens_distort", "mosaic", "st_map", "translate", "trim"}  # test_transform_warps
+    assert described == set(INFERRED) | others
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -103,6 +103,31 @@ def test_a_constant_stays_constant_inside(name: str) -> None:
     assert found.min() > -2.9
 
 
+UV = uv_map(width=9, height=8)
+QUAD = ((1.0, 1.0), (18.0, 0.0), (19.0, 12.0), (2.0, 13.0))
+INFERRED: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+    (translate, (), {"x": 1.5}),
+    (translate, (), {"x": 1.5, "filter": "nearest"}),
+    (translate, (), {"x": 2.0}),
+    (affine, (), {"matrix": [(0.5, 0.0, 0.0), (0.0, 0.5, 0.0)], "width": 7}),
+    (corner_pin, (), {"corners": QUAD, "height": 30}),
+    (corner_pin, (), {"corners": QUAD, "filter": "nearest"}),
+    (lens_distort, (), {"k1": 0.1}),
+    (st_map, (UV,), {}),
+    (st_map, (UV.with_buffer(UV.buffer, wrap=(True, False)),), {"filter": "nearest"}),
+]
+
+
+@pytest.mark.parametrize(("function", "others", "params"), INFERRED)
+@pytest.mark.parametrize("channels", ["RGB", "RGBA"])
+def test_inference_says_what_the_run_gives(function: Any, others: Any, params: dict[str, Any], channels: str) -> None:
+    image = noise(channels=channels, batch=2, wrap=(False, True))
+    image = image.with_buffer(np.rint(image.buffer * 255).astype(np.uint8))
+    guess, result = function.__operation__.infer(image, *others, **params), function(image, *others, **params)
+    assert str(guess) == str(result)
+    assert guess.wrap == result.wrap
+
+
 # --- translate
 
 
@@ -347,3 +372,10 @@ def test_mosaic_of_several_dtypes_and_libraries() -> None:
         mosaic([eight, noise()])
     with pytest.raises(OperationError, match="a batch of 1"):
         mosaic([eight, noise(channels="RGB")])
+
+
+@pytest.mark.parametrize("params", [{}, {"columns": 1, "gap": 3}])
+def test_inference_of_mosaics(params: dict[str, Any]) -> None:
+    images = [noise(wrap=(True, True)), noise(7, 30), noise()]
+    for given in (images, [image.with_buffer((image.buffer * 255).astype(np.uint8)) for image in images]):
+        assert str(mosaic.__operation__.infer(given, **params)) == str(mosaic(given, **params))  # type: ignore[attr-defined]  # set by the decorator
