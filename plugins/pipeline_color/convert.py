@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from pipeline_color.power import power
+from pipeline_color.primaries import XYZ, Matrix, between
 from pipeline_color.straight import REC709_LUMA, column, on_colors
 from pipeline_core import Image, OperationError, operation
 
-Rec709 = Literal["srgb_rec709_scene", "lin_rec709_scene", "g22_rec709_scene", "g18_rec709_scene"]
-"""The colour spaces of Rec. 709 primaries, by their Colour Interop Forum ids."""
-
-AnyColor = Literal[
+SceneColor = Literal[
     "srgb_rec709_scene", "lin_rec709_scene", "g22_rec709_scene", "g18_rec709_scene",
     "lin_ap1_scene", "srgb_ap1_scene", "g22_ap1_scene", "lin_ap0_scene",
     "lin_p3d65_scene", "srgb_p3d65_scene", "lin_rec2020_scene", "lin_adobergb_scene", "g22_adobergb_scene",
-    "lin_ciexyzd65_scene", "data", "unknown",
+    "lin_ciexyzd65_scene",
 ]  # fmt: skip
 """The Colour Interop Forum's ids of scene-referred texture spaces (Color Space Encodings for Texture Assets and CG)."""
 
+AnyColor = SceneColor | Literal["data", "unknown"]
+"""Those, and what is no colour or of none known."""
+
 
 @operation(support=0, aliases=("linearize", "colorspace"))
-def color_convert(image: Image, *, to: Rec709) -> Image:
+def color_convert(image: Image, *, to: SceneColor) -> Image:
     """Convert an image to another colour space.
 
-    Between linear light and the encodings of Rec. 709: sRGB by its exact two-part curve (IEC 61966-2-1:1999), `g22`
-    and `g18` by a power of 2.2 and 1.8. An image that is there already is given back as it is.
+    Its curve is undone, a matrix takes it to the other primaries, and their curve is applied: sRGB's exact two-part one
+    (IEC 61966-2-1:1999), a power of 2.2 (`g22`; Adobe RGB's is 563/256, by its specification) or 1.8 (`g18`), or none
+    (`lin`). The matrices come from the published chromaticities. An image that is there already is given back as it is.
 
-    Convention: negative values are mirrored (-f(-x)) and values above 1 follow the same curve, so that nothing is
-    clipped and back is always possible. Alpha is divided out and multiplied in again.
+    Convention: white goes to white, between D65 and the white of ACES by the Bradford transform. Negative values are
+    mirrored by curves (-f(-x)) and values above 1 follow the same curve, so that nothing is clipped and back is always
+    possible. Alpha is divided out and multiplied in again. R, G and B hold the X, Y and Z of `lin_ciexyzd65_scene`.
     """
     if image.color == to:
         return image
-    if image.color not in _CURVES:
+    if image.color not in get_args(SceneColor):
         mend = "set_color relabels it, if that is what it really holds" if image.color in ("data", "unknown") else ""
-        known = f"color_convert converts between {', '.join(_CURVES)}"
+        known = f"color_convert converts between {', '.join(get_args(SceneColor))}"
         raise OperationError(f"the image is {image.color}: {mend or known}")
-    decode, encode = _CURVES[image.color][0], _CURVES[to][1]
-    converted = on_colors(image, lambda color: _mirrored(color, lambda x: encode(decode(x))))
+    (curve, primaries), (to_curve, to_primaries) = _parts(image.color), _parts(to)
+    decode, encode = _CURVES[curve][0], _CURVES[to_curve][1]
+    triples = [] if primaries == to_primaries else _triples(image, XYZ in (primaries, to_primaries))
+
+    def change(color: Tensor) -> Tensor:
+        linear = _mirrored(color, decode)
+        for where in triples:
+            linear = _mixed(linear, where, between(primaries, to_primaries))
+        return _mirrored(linear, encode)
+
+    converted = on_colors(image, change)
     return converted.with_buffer(converted.buffer, color=to)
 
 
@@ -90,7 +102,39 @@ def _of_planes(image: Image, names: list[str], planes: dict[str, Tensor]) -> Ima
     return image.with_pixels(stacked, channels=tuple(names))
 
 
+def _parts(color: str) -> tuple[str, str]:
+    """The curve and the primaries of an id."""
+    curve, primaries, _ = color.split("_")
+    return ("g22_adobergb" if (curve, primaries) == ("g22", "adobergb") else curve), primaries
+
+
+def _triples(image: Image, gray_too: bool) -> list[list[int]]:
+    """Where R, G and B of each layer are among the colour channels.
+
+    Gray stays as it is between RGB spaces, where white is (1, 1, 1) on both sides; with `gray_too` it is refused.
+    """
+    names = [image.channels[i] for i in image.color_indices]
+    layers = dict.fromkeys(name[:-1] for name in names if gray_too or name[-1] != "Y")
+    triples = [[f"{layer}{letter}" for letter in "RGB"] for layer in layers]
+    for wanted in triples:
+        if missing := [name for name in wanted if name not in names]:
+            mend = ": to_rgb makes them of Y" if "Y" in names else ""
+            raise OperationError(f"other primaries need R, G and B, {', '.join(missing)} is not there{mend}")
+    return [[names.index(name) for name in wanted] for wanted in triples]
+
+
+def _mixed(color: Tensor, where: list[int], matrix: Matrix) -> Tensor:
+    """The channels at `where` times a 3x3 matrix. Plain products and sums, which round alike in strips and batches."""
+    planes = list(color.split(1, dim=1))  # type: ignore[no-untyped-call]  # torch's
+    red, green, blue = (planes[i] for i in where)
+    for i, (a, b, c) in zip(where, matrix.tolist(), strict=True):
+        planes[i] = red * a + green * b + blue * c
+    return torch.cat(planes, dim=1)
+
+
 def _mirrored(values: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
+    if curve is _same:
+        return values
     return torch.copysign(curve(values.abs()), values)
 
 
@@ -106,10 +150,11 @@ def _same(x: Tensor) -> Tensor:
     return x
 
 
-# To linear Rec. 709, and from it, for values from 0 up.
+# To linear light, and from it, for values from 0 up.
 _CURVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "lin_rec709_scene": (_same, _same),
-    "srgb_rec709_scene": (_srgb_decode, _srgb_encode),
-    "g22_rec709_scene": (lambda x: power(x, 2.2), lambda x: power(x, 1 / 2.2)),
-    "g18_rec709_scene": (lambda x: power(x, 1.8), lambda x: power(x, 1 / 1.8)),
+    "lin": (_same, _same),
+    "srgb": (_srgb_decode, _srgb_encode),
+    "g22": (lambda x: power(x, 2.2), lambda x: power(x, 1 / 2.2)),
+    "g22_adobergb": (lambda x: power(x, 563 / 256), lambda x: power(x, 256 / 563)),
+    "g18": (lambda x: power(x, 1.8), lambda x: power(x, 1 / 1.8)),
 }

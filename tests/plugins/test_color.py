@@ -249,7 +249,7 @@ def test_convention_gray_is_rec_709_and_back_is_equal_channels() -> None:
         (lambda: grade(image([1], "Y"), gain=[1, 2, 3]), "'gain' has values for R, G and B, but the image has Y"),
         (lambda: invert(image([1], "Z")), "no colour channels, only Z"),
         (lambda: color_convert(image([1, 1, 1], color="data"), to=SRGB), "the image is data: set_color"),
-        (lambda: color_convert(image([1, 1, 1], color="lin_ap1_scene"), to=SRGB), "lin_ap1_scene: color_convert converts"),
+        (lambda: color_convert(image([1, 1, 1], color="pq_rec2020_display"), to=SRGB), "display: color_convert conv"),
         (lambda: to_gray(image([1], "Z")), "to_gray wants an image with R, G and B, this has Z"),
         (lambda: to_rgb(image([1], "Z")), "to_rgb wants an image with Y, this has Z"),
     ],
