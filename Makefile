@@ -49,7 +49,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 unit: photos
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto
 
 soak: photos
 	$(BIN)/python -m pytest -m slow

@@ -151,7 +151,9 @@ class Raster:
             array = array.astype(np.float32)
         return replace(self, buffer=array, **changes)
 
-    def like(self, *, width: int | None = None, height: int | None = None, dtype: str = "float32", **changes: Any) -> Self:
+    def like(
+        self, *, width: int | None = None, height: int | None = None, dtype: str = "float32", **changes: Any
+    ) -> Self:
         """A stand-in (see `Image.stand_in`) like this one, but for what is said: what most `infer` rules return."""
         channels = changes.get("channels", self.channels)
         shape = (self.batch, height or self.height, width or self.width, len(channels))

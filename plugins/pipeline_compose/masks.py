@@ -50,7 +50,7 @@ def feather_mask(
     return mask.with_pixels(pixels)
 
 
-@operation(support=lambda radius, **_: radius, aliases=("dilate", "expand_mask"))
+@operation(support=lambda radius, **_: radius, aliases=("expand_mask",))
 def grow_mask(mask: Mask, *, radius: Steps) -> Mask:
     """Grow a mask by a number of pixels (grey dilation).
 
@@ -60,7 +60,7 @@ def grow_mask(mask: Mask, *, radius: Steps) -> Mask:
     return mask.with_pixels(_largest_nearby(mask, mask.pixels, radius)) if radius else mask
 
 
-@operation(support=lambda radius, **_: radius, aliases=("erode", "contract_mask"))
+@operation(support=lambda radius, **_: radius, aliases=("contract_mask",))
 def shrink_mask(mask: Mask, *, radius: Steps) -> Mask:
     """Shrink a mask by a number of pixels (grey erosion).
 

@@ -122,7 +122,7 @@ def encode(pixels: Array, *, blocks: Blocks) -> bytes:
     height, width, samples = pixels.shape
     if (blocks == "bc4" and samples > 1) or (blocks in ("bc1", "bc5") and samples == 4):
         raise OperationError(
-            f"{blocks} holds {_HOLDS[blocks]}, but the image has {samples} channels: use bc3, or pick some with channel_select"
+            f"{blocks} holds {_HOLDS[blocks]}, but the image has {samples} channels: use bc3, or pick some with select_channels"
         )
     if blocks != "none":
         body = np.concatenate(

@@ -93,7 +93,7 @@ def for_image(image: Image, suffix: str, depth: Depth, *, drop: bool) -> Target:
         holds = ", ".join("".join(names) for names in kind.channels)
         raise OperationError(
             f"a {kind.name} file holds {holds}, but the channels are {', '.join(image.channels)}; "
-            "pick some of them with channel_select"
+            "pick some of them with select_channels"
         )
     dtype = _dtype(image, kind, depth)
     _nameable(image, kind, dtype)
