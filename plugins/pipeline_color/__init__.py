@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pipeline_color.balance import cdl, gray_world, hue_shift, white_balance
 from pipeline_color.convert import color_convert, set_color, to_gray, to_rgb
 from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
 from pipeline_core import hookimpl
@@ -12,4 +13,20 @@ from pipeline_core import hookimpl
 
 @hookimpl
 def operations() -> list[Callable[..., Any]]:
-    return [grade, exposure, saturation, gamma, levels, invert, clamp, color_convert, set_color, to_gray, to_rgb]
+    return [
+        grade,
+        exposure,
+        saturation,
+        gamma,
+        levels,
+        invert,
+        clamp,
+        color_convert,
+        set_color,
+        to_gray,
+        to_rgb,
+        hue_shift,
+        white_balance,
+        gray_world,
+        cdl,
+    ]

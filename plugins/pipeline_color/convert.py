@@ -8,8 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from pipeline_color.mixing import layers, mixed
 from pipeline_color.power import power
-from pipeline_color.primaries import XYZ, Matrix, between
+from pipeline_color.primaries import XYZ, between
 from pipeline_color.straight import REC709_LUMA, column, on_colors
 from pipeline_core import Image, OperationError, operation
 
@@ -45,12 +46,12 @@ def color_convert(image: Image, *, to: SceneColor) -> Image:
         raise OperationError(f"the image is {image.color}: {mend or known}")
     (curve, primaries), (to_curve, to_primaries) = _parts(image.color), _parts(to)
     decode, encode = _CURVES[curve][0], _CURVES[to_curve][1]
-    triples = [] if primaries == to_primaries else _triples(image, XYZ in (primaries, to_primaries))
+    triples = [] if primaries == to_primaries else layers(image, gray_too=XYZ in (primaries, to_primaries))
 
     def change(color: Tensor) -> Tensor:
         linear = _mirrored(color, decode)
         for where in triples:
-            linear = _mixed(linear, where, between(primaries, to_primaries))
+            linear = mixed(linear, where, between(primaries, to_primaries))
         return _mirrored(linear, encode)
 
     converted = on_colors(image, change)
@@ -106,30 +107,6 @@ def _parts(color: str) -> tuple[str, str]:
     """The curve and the primaries of an id."""
     curve, primaries, _ = color.split("_")
     return ("g22_adobergb" if (curve, primaries) == ("g22", "adobergb") else curve), primaries
-
-
-def _triples(image: Image, gray_too: bool) -> list[list[int]]:
-    """Where R, G and B of each layer are among the colour channels.
-
-    Gray stays as it is between RGB spaces, where white is (1, 1, 1) on both sides; with `gray_too` it is refused.
-    """
-    names = [image.channels[i] for i in image.color_indices]
-    layers = dict.fromkeys(name[:-1] for name in names if gray_too or name[-1] != "Y")
-    triples = [[f"{layer}{letter}" for letter in "RGB"] for layer in layers]
-    for wanted in triples:
-        if missing := [name for name in wanted if name not in names]:
-            mend = ": to_rgb makes them of Y" if "Y" in names else ""
-            raise OperationError(f"other primaries need R, G and B, {', '.join(missing)} is not there{mend}")
-    return [[names.index(name) for name in wanted] for wanted in triples]
-
-
-def _mixed(color: Tensor, where: list[int], matrix: Matrix) -> Tensor:
-    """The channels at `where` times a 3x3 matrix. Plain products and sums, which round alike in strips and batches."""
-    planes = list(color.split(1, dim=1))  # type: ignore[no-untyped-call]  # torch's
-    red, green, blue = (planes[i] for i in where)
-    for i, (a, b, c) in zip(where, matrix.tolist(), strict=True):
-        planes[i] = red * a + green * b + blue * c
-    return torch.cat(planes, dim=1)
 
 
 def _mirrored(values: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
