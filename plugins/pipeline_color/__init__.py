@@ -8,6 +8,7 @@ from typing import Any
 from pipeline_color.balance import cdl, gray_world, hue_shift, white_balance
 from pipeline_color.convert import color_convert, set_color, to_gray, to_rgb
 from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
+from pipeline_color.tone import curves, posterize, tonemap
 from pipeline_core import hookimpl
 
 
@@ -29,4 +30,7 @@ def operations() -> list[Callable[..., Any]]:
         white_balance,
         gray_world,
         cdl,
+        curves,
+        tonemap,
+        posterize,
     ]

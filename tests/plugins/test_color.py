@@ -14,6 +14,7 @@ from pipeline_color import (
     cdl,
     clamp,
     color_convert,
+    curves,
     exposure,
     gamma,
     grade,
@@ -22,10 +23,12 @@ from pipeline_color import (
     invert,
     levels,
     operations,
+    posterize,
     saturation,
     set_color,
     to_gray,
     to_rgb,
+    tonemap,
     white_balance,
 )
 
@@ -70,6 +73,9 @@ CASES: dict[str, Callable[[Image], Image]] = {
     "white_balance": lambda i: white_balance(i, temperature=4200),
     "gray_world": gray_world,
     "cdl": lambda i: cdl(i, slope=1.2, offset=0.1, power=1.3, saturation=0.8),
+    "curves": lambda i: curves(i, points=[[0, 0.1], [0.4, 0.3], [1, 0.9]]),
+    "tonemap": lambda i: tonemap(i, method="hable"),
+    "posterize": lambda i: posterize(i, levels=5),
 }
 WHOLE = {"gray_world"}
 """What looks at the whole picture."""
