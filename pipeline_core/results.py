@@ -142,12 +142,12 @@ class Results:
             for source in self.sources[index]:
                 held = self.values[source]
                 if self._digests_known(source) is None and source not in self._futures and held is not None:
-                    self._futures[source] = cache.digests_later(held)
-            digests = self._futures[index] = cache.digests_later(values)
+                    self._futures[source] = self._digests_later(cache, source, held)
+            digests = self._futures[index] = self._digests_later(cache, index, values)
         stored = cache.store(
             key=step.key,
             operation_key=step.operation_key,
-            content_key=lambda: self._content_key(index),
+            content_key=lambda: self._content_key(index, waits=False),  # the writer can't wait for itself
             values=values,
             seconds=seconds,
             recompute_seconds=self._cost[index],
@@ -181,24 +181,29 @@ class Results:
         found = self.cache.find_many([step.key for step in self.steps])
         return tuple(step.name for step in self.steps if step.key in found)
 
-    def _content_key(self, index: int) -> str | None:
+    def _digests_later(self, cache: Cache, index: int, values: Values) -> Future[tuple[str, ...] | None]:
+        """Of what the step gave, not of what somebody made of it since."""
+        return cache.digests_later(values, lambda: self.is_changed(index, values))
+
+    def _content_key(self, index: int, *, waits: bool = True) -> str | None:
         inputs = []
         for name, links in self.steps[index].sources:
-            digests = [self._digest_of(source, output) for source, output in links]
+            digests = [self._digest_of(source, output, waits) for source, output in links]
             if any(found is None for found in digests):
                 return None
             inputs.append((name, [found for found in digests if found is not None]))
         return content_key(self.steps[index].operation_key, inputs)
 
-    def _digest_of(self, source: int, output: int) -> str | None:
-        """Content digest of an output: recorded, on its way in the cache's writer, or computed now."""
+    def _digest_of(self, source: int, output: int, waits: bool) -> str | None:
+        """Content digest of an output: recorded, computed behind the computation (`waits` for that), or now."""
         digests = self._digests_known(source)
         if not digests:
             future, values = self._futures.get(source), self.values[source]
-            if future is not None and (future.done() or values is None):
+            if future is not None and (future.done() or (waits and values is None)):
                 digests = future.result()
             elif values is not None and self.cache is not None:
-                digests = self.cache.digests(values)
+                found = self.cache.digests(values)
+                digests = None if self.is_changed(source, values) else found
             self._digests[source] = digests
         return digests[output] if digests else None
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FORKS = hasattr(os, "fork")
+HANGING = 300
+"""Seconds after which a child is taken for dead."""
 warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")  # numpy's idle threads
 
 
@@ -40,6 +41,7 @@ def start(job: Callable[[], object]) -> int:
     if pid:
         return pid
     code = 1
+    signal.alarm(HANGING)  # nothing catches it: the child dies
     try:
         job()
         code = 0

@@ -65,7 +65,10 @@ def r8(count: int, work: Path) -> Outcome:
     outcome = Outcome("R8", rounds=count)
     refused = 0
     for number in range(count):
-        problem, blamed = ask(lambda: attack(number, work / f"r8-{number}", True))  # noqa: B023  called at once
+        try:
+            problem, blamed = ask(lambda: attack(number, work / f"r8-{number}", True))  # noqa: B023  called at once
+        except RuntimeError as error:
+            problem, blamed = str(error), False
         refused += blamed
         if problem:
             outcome.fail(f"round {number}, {list(BAD)[number % len(BAD)].__name__}: {problem}")

@@ -256,11 +256,18 @@ class Cache:
         except UnstorableError:
             return None
 
-    def digests_later(self, given: tuple[Any, ...]) -> Future[Digests]:
-        """The same behind the computation, in turn with the stores. Keeps the values alive until then."""
+    def digests_later(self, given: tuple[Any, ...], is_changed: Callable[[], bool] = lambda: False) -> Future[Digests]:
+        """The same behind the computation, in turn with the stores. Keeps the values alive until then.
+
+        None where `is_changed`, asked afterwards, says that somebody wrote into them.
+        """
         from pipeline_core import values
 
-        return self._storing.submit(lambda: self.digests(given), sum(map(values.nbytes, given)))
+        def digests() -> Digests:
+            found = self.digests(given)
+            return None if is_changed() else found
+
+        return self._storing.submit(digests, sum(map(values.nbytes, given)))
 
     def _keep_in_memory(self, result: Result) -> bool:
         """False where the values can't be stored anywhere (a network, say)."""
