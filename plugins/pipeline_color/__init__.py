@@ -7,7 +7,9 @@ from typing import Any
 
 from pipeline_color.balance import cdl, gray_world, hue_shift, white_balance
 from pipeline_color.convert import color_convert, set_color, to_gray, to_rgb
+from pipeline_color.dithering import dither
 from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
+from pipeline_color.match import match_histogram
 from pipeline_color.tone import curves, posterize, tonemap
 from pipeline_core import hookimpl
 
@@ -33,4 +35,6 @@ def operations() -> list[Callable[..., Any]]:
         curves,
         tonemap,
         posterize,
+        dither,
+        match_histogram,
     ]
