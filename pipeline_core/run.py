@@ -48,6 +48,7 @@ class Result:
 
     outputs: dict[str, Any] = field(default_factory=dict)
     saved: dict[str, Path] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
     failures: list[PipelineError] = field(default_factory=list)
     seconds: float = 0.0
     node_seconds: dict[str, float] = field(default_factory=dict)
@@ -391,6 +392,7 @@ class _Run:
             self.tell(Saved(name, str(path), self.writer.write(step, values[0])))
         with self.condition:
             self.result.saved[name] = path
+            self.result.digests.update(self.writer.digests)
 
 
 def _text(error: BaseException) -> str:

@@ -31,6 +31,8 @@ class Writer:
 
     def __init__(self, plan: Plan, *, cache: Cache | None = None, metadata: bool = True, sync: bool = False) -> None:
         self.plan, self.cache, self.metadata, self.sync = plan, cache, metadata, sync
+        self.digests: dict[str, str] = {}
+        """Of the files that this writer wrote or found to be current, by output."""
         self.paths = {target.encoder: target.path for target in plan.targets if target.encoder and target.path}
 
     def path(self, step: Step) -> Path:
@@ -54,7 +56,10 @@ class Writer:
         except OSError:
             return False
         note = self.cache.stamp(self.note_key(step))
-        return note is not None and note.get("digest") == found
+        if note is None or note.get("digest") != found:
+            return False
+        self.digests[step.node.place[1]] = found
+        return True
 
     def sign(self, step: Step, inputs: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """The inputs of an encoding step with the provenance in their metadata, in place of any older one."""
@@ -78,7 +83,8 @@ class Writer:
                 f"{place}output '{step.node.place[1]}': can't write {path} ({len(file.content):,} bytes): {reason}"
             ) from error
         if self.cache is not None:
-            self.cache.put_stamp(self.note_key(step), {"digest": digest(file.content)})
+            written = self.digests[step.node.place[1]] = digest(file.content)
+            self.cache.put_stamp(self.note_key(step), {"digest": written})
         return len(file.content)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -39,75 +41,51 @@ from pipeline_core.cli.options import (
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @TRACEBACK
-def command(
-    file: str,
-    params: tuple[str, ...],
-    paths: tuple[str, ...],
-    only: tuple[str, ...],
-    cache_dir: str | None,
-    no_cache: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def command(**given: Any) -> None:
     """Run a pipeline FILE and save its outputs.
 
     Relative paths in the file start from the file's folder, those on the command line from where you are. What was
     computed before is not computed again: results are kept on disk by content.
     """
+    asked = SimpleNamespace(**given)
+    key = None if asked.no_cache else _stamp_key(asked)
+    outputs = _still_there(asked, key) if key is not None else None
+    if outputs is None:
+        _run(asked, key)
+    elif asked.as_json:
+        click.echo(json.dumps({"event": "Outputs", "outputs": outputs, "up_to_date": True}))
+    elif not asked.quiet:
+        for name, path in outputs.items():
+            click.echo(f"{name} -> {path}")
+        click.echo(f"{asked.file}: up to date")
+
+
+def _stamp_key(asked: SimpleNamespace) -> str | None:
     from pipeline_core.uptodate import stamp_key
 
-    given = {
-        "params": sorted(params),
-        "paths": sorted(paths),
-        "only": sorted(only),
-        "metadata": not options["no_metadata"],
+    options = {
+        "params": sorted(asked.params),
+        "paths": sorted(asked.paths),
+        "only": sorted(asked.only),
+        "metadata": not asked.no_metadata,
     }
-    if params or paths:
-        given["folder"] = _here()  # paths on the command line start from here
-    key = None if no_cache else stamp_key(file, given)
-    if key is not None and _say_up_to_date(key, file, cache_dir, as_json, quiet):
-        return
-    _run(file, params, paths, only, cache_dir, no_cache, as_json, quiet, key, options)
+    if asked.params or asked.paths:
+        options["folder"] = os.getcwd()  # relative paths on the command line start from here
+    return stamp_key(asked.file, options)
 
 
-def _here() -> str:
-    import os
-
-    return os.getcwd()
-
-
-def _say_up_to_date(key: str, file: str, cache_dir: str | None, as_json: bool, quiet: bool) -> bool:
+def _still_there(asked: SimpleNamespace, key: str) -> dict[str, str] | None:
+    """The outputs, if neither they nor anything that they are made of changed; answered without building the graph."""
     from pipeline_core.cache.record import read_stamp
     from pipeline_core.uptodate import up_to_date
 
-    stamp = read_stamp(cache_folder(cache_dir), key)
-    outputs = up_to_date(stamp, file) if stamp is not None else None
-    if outputs is None:
-        return False
-    if as_json:
-        click.echo(json.dumps({"event": "Outputs", "outputs": outputs, "up_to_date": True}))
-    elif not quiet:
-        for name, path in outputs.items():
-            click.echo(f"{name} -> {path}")
-        click.echo(f"{file}: up to date")
-    return True
+    stamp = read_stamp(cache_folder(asked.cache_dir), key)
+    return up_to_date(stamp, asked.file) if stamp is not None else None
 
 
-def _run(
-    file: str,
-    params: tuple[str, ...],
-    paths: tuple[str, ...],
-    only: tuple[str, ...],
-    cache_dir: str | None,
-    no_cache: bool,
-    as_json: bool,
-    quiet: bool,
-    key: str | None,
-    options: dict[str, Any],
-) -> None:
-    graph = load(file, params, paths)
-    if not as_json and not quiet:
+def _run(asked: SimpleNamespace, key: str | None) -> None:
+    graph = load(asked.file, asked.params, asked.paths)
+    if not asked.as_json and not asked.quiet:
         say_warnings(graph, lambda line: click.echo(line, err=True))
 
     from pipeline_core.api import run_plan
@@ -116,18 +94,19 @@ def _run(
     from pipeline_core.plan import make_plan
     from pipeline_core.uptodate import make_stamp
 
-    plan = make_plan(graph, only=only, device=choose(options["device"]), values=False)
-    limit = parse_size(options["cache_limit"]) if options["cache_limit"] else None
-    cache = None if no_cache else open_cache(cache_dir, limit=limit)
-    display = JsonLines() if as_json else Lines(quiet=True) if quiet else Live(plan) if sys.stderr.isatty() else Lines()
+    plan = make_plan(graph, only=asked.only, device=choose(asked.device), values=False)
+    limit = parse_size(asked.cache_limit) if asked.cache_limit else None
+    cache = None if asked.no_cache else open_cache(asked.cache_dir, limit=limit)
+    plain = Lines(quiet=asked.quiet)
+    display = JsonLines() if asked.as_json else Live(plan) if sys.stderr.isatty() and not asked.quiet else plain
     try:
         with display:
             result = run_plan(
                 plan,
                 cache=cache,
-                jobs=options["jobs"],
-                keep_going=options["keep_going"],
-                metadata=not options["no_metadata"],
+                jobs=asked.jobs,
+                keep_going=asked.keep_going,
+                metadata=not asked.no_metadata,
                 listeners=[display],
             )
         stamp = make_stamp(plan, result) if key is not None else None
@@ -136,10 +115,10 @@ def _run(
     finally:
         if cache is not None:
             cache.close()
-    if as_json:
+    if asked.as_json:
         outputs = {name: str(path) for name, path in result.saved.items()}
         click.echo(json.dumps({"event": "Outputs", "outputs": outputs}))
-    elif not quiet:
+    elif not asked.quiet:
         click.echo(summary(plan, result))
     for failure in result.failures:
         click.echo(str(failure), err=True)
