@@ -9,6 +9,7 @@ from pipeline_color.balance import cdl, gray_world, hue_shift, white_balance
 from pipeline_color.convert import color_convert, set_color, to_gray, to_rgb
 from pipeline_color.dithering import dither
 from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
+from pipeline_color.lut import apply_lut
 from pipeline_color.match import match_histogram
 from pipeline_color.tone import curves, posterize, tonemap
 from pipeline_core import hookimpl
@@ -37,4 +38,5 @@ def operations() -> list[Callable[..., Any]]:
         posterize,
         dither,
         match_histogram,
+        apply_lut,
     ]

@@ -37,14 +37,14 @@ def read_cube(path: Path) -> Cube:
         found = path.stat()
         if found.st_size > _MOST_BYTES:
             raise OperationError(f"{path}: {found.st_size:,} bytes, more than any table of {_LARGEST[3]} has")
-        return _parsed(path, found.st_mtime_ns, found.st_size)
+        return _parsed(str(path), path.read_bytes())
     except OSError as error:
         raise OperationError(f"{path}: {error.strerror}") from None
 
 
-@lru_cache(maxsize=2)  # a picture comes in strips, each of which asks for the table
-def _parsed(path: Path, modified: int, size_of_file: int) -> Cube:
-    lines = path.read_text("utf-8", errors="replace").splitlines()
+@lru_cache(maxsize=2)  # by content: several pictures, and strips of one, ask for the same table
+def _parsed(path: str, content: bytes) -> Cube:
+    lines = content.decode("utf-8", errors="replace").splitlines()
     dimensions = size = 0
     low: tuple[float, ...] = (0.0, 0.0, 0.0)
     high: tuple[float, ...] = (1.0, 1.0, 1.0)
