@@ -81,7 +81,7 @@ def _parsed(path: str, content: bytes) -> Cube:
     return Cube(table.reshape(*([size] * dimensions), 3), low, high)
 
 
-def _table(lines: list[str], start: int, entries: int, path: Path) -> Floats:
+def _table(lines: list[str], start: int, entries: int, path: str) -> Floats:
     rows = []
     for number, line in enumerate(lines[start:], start + 1):
         if not (words := line.split()) or words[0].startswith("#"):
