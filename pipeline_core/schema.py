@@ -58,8 +58,13 @@ def has_paths(schema: Any) -> bool:
     return '-path"' in (text := json.dumps(schema)) or '"path"' in text
 
 
+_ALREADY_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
 def plain(value: Any) -> Any:
     """A value given from Python as a JSON-like one: enums by value, paths as strings, tuples as lists."""
+    if type(value) in _ALREADY_PLAIN:
+        return value
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, PurePath):

@@ -9,6 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run of the checks, and no deadline: the machines that run them are shared and noisy.
+settings.register_profile("checks", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "checks"))
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

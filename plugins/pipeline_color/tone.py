@@ -121,7 +121,7 @@ def _slopes(widths: np.ndarray, rises: np.ndarray) -> np.ndarray:
     slopes[0], slopes[-1] = rises[0], rises[-1]
     for i, (one, other) in enumerate(pairwise(rises), start=1):
         a, b = 2 * widths[i] + widths[i - 1], widths[i] + 2 * widths[i - 1]
-        slopes[i] = (a + b) / (a / one + b / other) if one * other > 0 else 0.0
+        slopes[i] = (a + b) * one * other / (a * other + b * one) if one * other > 0 else 0.0
     return slopes
 
 
