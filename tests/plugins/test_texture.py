@@ -129,7 +129,8 @@ def test_reoriented_detail_is_turned_as_straight_up_is_turned_to_the_base(
     base, detail = normal_map((a, b, 1.0)), normal_map((c, d, 1.0))
     n1, n2 = directions(base)[0, 0], directions(detail)[0, 0]
     axis = np.cross([0, 0, 1], n1)
-    turn, _ = cv2.Rodrigues(axis / max(np.linalg.norm(axis), 1e-12) * math.acos(min(1.0, n1[2])))
+    length = float(np.linalg.norm(axis))
+    turn, _ = cv2.Rodrigues(axis / max(length, 1e-12) * math.atan2(length, n1[2]))  # acos is blunt near 1
     assert np.allclose(directions(normal_combine(base, detail))[0, 0], turn @ n2, atol=1e-5)
 
 
