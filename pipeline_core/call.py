@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pipeline_core.errors import OperationError
-from pipeline_core.operation import Operation, bind, show_kind
+from pipeline_core.operation import Operation, a_kind, bind, show_kind
 from pipeline_core.values import find_kind
 
 
@@ -48,12 +48,10 @@ def _checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[A
         raise ResultError(f"it must return a NamedTuple of {wanted}, but returned {type(result).__name__}")
     for output, value, kind in zip(operation.outputs, values, kinds, strict=True):
         if not isinstance(value, _kind_type(kind)):
-            raise ResultError(f"output '{output.name}' must be {_a(show_kind(kind))}, but it returned {_name(value)}")
+            raise ResultError(
+                f"output '{output.name}' must be {a_kind(show_kind(kind))}, but it returned {_name(value)}"
+            )
     return values
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind[:1] in "AEIOU" else f"a {kind}"
 
 
 def _name(value: Any) -> str:

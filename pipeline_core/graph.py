@@ -22,7 +22,7 @@ from pipeline_core.errors import (
     in_file_order,
     listing,
 )
-from pipeline_core.operation import Input, Operation, show_kind
+from pipeline_core.operation import Input, Operation, a_kind, show_kind
 from pipeline_core.plugins import Catalogue
 from pipeline_core.schema import Checker, checker, plain, show
 from pipeline_core.spec import CachePolicy, NodeSpec, Spec, expand_home, given_params, references, substitute
@@ -171,8 +171,7 @@ class _Builder:
     def without_operation(self, name: str, node: NodeSpec) -> None:
         """What can be checked of a node whose operation is not known: where its links and references lead."""
         for given, value in node.inputs.items():
-            for text in value if isinstance(value, list) else (value,):
-                self.link(text, name, given)
+            self.links_to(value, name, given)
         for param, raw in node.params.items():
             self.reference(f"node '{name}', param '{param}'", raw, ("nodes", name, "params", param))
 
@@ -187,7 +186,7 @@ class _Builder:
         links: dict[str, tuple[Link, ...]] = {}
         for given, value in node.inputs.items():
             wanted = facts.inputs.get(given)
-            found = [self.link(text, name, given) for text in (value if isinstance(value, list) else (value,))]
+            found = self.links_to(value, name, given)
             if wanted is None:
                 self.unknown_input(name, given, facts)
                 continue
@@ -200,14 +199,20 @@ class _Builder:
                     given,
                 )
                 continue
-            links[given] = tuple(link for link in found if link is not None)
+            links[given] = found
         for wanted in facts.operation.inputs:
             if not wanted.optional and wanted.name not in (*node.inputs, *node.params):
                 kinds = " or ".join(show_kind(kind).lower() for kind in wanted.kinds)
-                message = f"node '{name}', input '{wanted.name}': is missing; '{facts.operation.name}' wants {_a(kinds)} there"
+                message = f"node '{name}', input '{wanted.name}': is missing; '{facts.operation.name}' wants {a_kind(kinds)} there"
                 self.problem(message, "nodes", name, key=True)
         # In the order of the signature, so that keys do not depend on the order in the file.
         return {wanted: links[wanted] for wanted in facts.inputs if wanted in links}
+
+    def links_to(self, value: str | list[str], name: str, given: str) -> tuple[Link, ...]:
+        """The links of one input; those that lead nowhere are reported and left out."""
+        owner, where = f"node '{name}', input '{given}'", ("nodes", name, "inputs", given)
+        found = [self.link(text, owner, where) for text in (value if isinstance(value, list) else (value,))]
+        return tuple(link for link in found if link is not None)
 
     def unknown_input(self, name: str, given: str, facts: _Facts) -> None:
         where = ("nodes", name, "inputs", given)
@@ -222,16 +227,14 @@ class _Builder:
         hint = self.near(given, facts.inputs) or known
         self.problem(f"node '{name}': '{facts.operation.name}' has no input '{given}'{hint}", *where, key=True)
 
-    def link(self, text: str, name: str, given: str) -> Link | None:
-        """The link that a text names, its output not yet looked up: nodes may stand in any order."""
+    def link(self, text: str, owner: str, where: tuple[str, ...]) -> Link | None:
+        """The link that a text names, for an input or an output; nodes may stand in any order in the file."""
         target, dot, output = text.partition(".")
         spec = self.spec.nodes.get(target)
         if spec is None:
             if ("nodes", target) not in self.spec.holes:
                 hint = self.near(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
-                self.problem(
-                    f"node '{name}', input '{given}': no node '{target}'{hint}", "nodes", name, "inputs", given
-                )
+                self.problem(f"{owner}: no node '{target}'{hint}", *where)
             return None
         facts = self.facts(spec.op)
         if isinstance(facts, PluginError):  # which is reported where that node stands
@@ -240,13 +243,7 @@ class _Builder:
         if position is None:
             outputs = [part.name for part in facts.operation.outputs]
             hint = self.near(output, outputs) or f"; '{facts.operation.name}' has {listing(outputs)}"
-            self.problem(
-                f"node '{name}', input '{given}': '{target}' has no output '{output}'{hint}",
-                "nodes",
-                name,
-                "inputs",
-                given,
-            )
+            self.problem(f"{owner}: '{target}' has no output '{output}'{hint}", *where)
             return None
         return Link(target, position)
 
@@ -335,10 +332,10 @@ class _Builder:
         return tuple(found)
 
     def wrong_kind(self, node: Node, wanted: Input, link: Link, given: str) -> None:
-        kinds = " or ".join(_a(show_kind(kind).lower()) for kind in wanted.kinds)
+        kinds = " or ".join(a_kind(show_kind(kind).lower()) for kind in wanted.kinds)
         source = self.nodes[link.node].operation
         named = link.node if len(source.outputs) == 1 else f"{link.node}.{source.outputs[link.output].name}"
-        message = f"node '{node.name}', input '{wanted.name}': wants {kinds}, but '{named}' gives {_a(show_kind(given).lower())}"
+        message = f"node '{node.name}', input '{wanted.name}': wants {kinds}, but '{named}' gives {a_kind(show_kind(given).lower())}"
         others = [
             f"{link.node}.{o.name}"
             for o, kind in zip(source.outputs, self.nodes[link.node].kinds, strict=True)
@@ -362,7 +359,7 @@ class _Builder:
         targets: dict[str, Target] = {}
         taken: dict[str, str] = {}
         for name, output in self.spec.outputs.items():
-            link = self.output_link(name, output.from_)
+            link = self.link(output.from_, f"output '{name}'", ("outputs", name, "from"))
             path = self.output_path(name)
             if link is None:
                 continue
@@ -381,25 +378,6 @@ class _Builder:
                 network.add_edge(link.node, encoder.name)
                 targets[name] = Target(name, link, path, encoder.name)
         return targets
-
-    def output_link(self, name: str, text: str) -> Link | None:
-        target, dot, output = text.partition(".")
-        where = ("outputs", name, "from")
-        if target not in self.spec.nodes:
-            if ("nodes", target) not in self.spec.holes:
-                hint = self.near(target, self.spec.nodes) or f"; the nodes are {listing(self.spec.nodes)}"
-                self.problem(f"output '{name}': no node '{target}'{hint}", *where)
-            return None
-        node = self.nodes.get(target)
-        if node is None:
-            return None
-        position = node.operation.output(output if dot else None)
-        if position is None:
-            outputs = [part.name for part in node.operation.outputs]
-            hint = self.near(output, outputs) or f"; '{node.operation.name}' has {listing(outputs)}"
-            self.problem(f"output '{name}': '{target}' has no output '{output}'{hint}", *where)
-            return None
-        return Link(target, position)
 
     def output_path(self, name: str) -> Path | None:
         text = self.spec.outputs[name].path
@@ -431,7 +409,7 @@ class _Builder:
         suffix = PurePosixPath(path.name).suffix.lower().removeprefix(".")
         offered = known.get(suffix, [])
         if not offered:
-            what = _a(show_kind(kind).lower())
+            what = a_kind(show_kind(kind).lower())
             formats = f"; known for {what}: {listing(sorted(known), 30)}" if known else f"; no plugin saves {what}"
             shown = f"as '.{suffix}'" if suffix else "without a suffix"
             self.problem(f"output '{name}': can't save {what} {shown}{self.near(suffix, known) or formats}", *where)
@@ -439,7 +417,7 @@ class _Builder:
         if len(offered) > 1:
             names = listing(f"{operation.plugin}.{operation.name}" for operation in offered)
             self.problem(
-                f"output '{name}': two plugins save {_a(show_kind(kind).lower())} as '.{suffix}': {names}", *where
+                f"output '{name}': two plugins save {a_kind(show_kind(kind).lower())} as '.{suffix}': {names}", *where
             )
             return None
         facts = _facts(offered[0])
@@ -537,7 +515,3 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 
 _PATH = checker({"type": "string", "format": "path"})
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"

@@ -166,6 +166,11 @@ def show_kind(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+def a_kind(shown: str) -> str:
+    """With its article: `an image`, `a Mask`."""
+    return f"an {shown}" if shown[:1].lower() in "aeiou" else f"a {shown}"
+
+
 def is_kind(annotation: Any) -> bool:
     """A kind is a frozen dataclass."""
     parameters = getattr(annotation, "__dataclass_params__", None)
