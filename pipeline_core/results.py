@@ -19,6 +19,7 @@ from pipeline_core.values import fingerprint, nbytes
 
 if TYPE_CHECKING:
     from pipeline_core.cache import Cache, Record
+    from pipeline_core.cache.turns import Turn
 
 Values = tuple[Any, ...]
 
@@ -42,6 +43,7 @@ class Results:
         self._futures: dict[int, Future[tuple[str, ...] | None]] = {}
         self._cost = [0.0] * count
         self._read: set[int] = set()
+        self._turns: dict[int, Turn] = {}
 
     def is_there(self, index: int) -> bool:
         return self.values[index] is not None or self.is_known(index)
@@ -110,6 +112,23 @@ class Results:
             self.records[index] = record
         return True
 
+    def take_turn(self, index: int, is_cancelled: Callable[[], bool]) -> None:
+        """Before a step is computed: while another process computes the same key, waits for what it stores."""
+        step, cache = self.steps[index], self.cache
+        if cache is None or not _may_keep(step):
+            return
+        turn = self._turns[index] = cache.take_turn(step.key, is_cancelled)
+        record = cache.find(step.key, step.name)
+        if record is not None:
+            turn.end()
+            with self.lock:
+                self.records[index] = record
+
+    def end_turn(self, index: int) -> None:
+        """After it: others need not wait, unless the result is on its way to disk."""
+        if turn := self._turns.pop(index, None):
+            turn.end()
+
     def get(self, index: int, wanted: Callable[[int], bool]) -> Values | None:
         """A result's values, read from the cache if need be; None if it is damaged there, and then it is forgotten.
 
@@ -155,8 +174,10 @@ class Results:
             policy=policy,
             digests=digests,
             node=step.name,
+            turn=self._turns.get(index),
         )
         if stored:
+            self._turns.pop(index, None)  # the writer's now
             self._cost[index] = 0.0  # what reads this result need not count it: it is there
 
     def count_hits(self, computed: Mapping[str, float]) -> tuple[int, float]:

@@ -221,14 +221,8 @@ class _Run:
         step = self.steps[index]
         self.tell(Started(step.name, step.node.operation.name))
         try:
-            if self.results.is_known(index) or self.results.find_by_content(index):
-                if not self.take_known(index):
-                    return
-            else:
-                given = self.gather(index)
-                if given is None:
-                    return
-                self.compute(index, given, started)
+            if not self.make(index):
+                return
             self.save(index)
         except Cancelled:
             self.lose(index)
@@ -241,6 +235,22 @@ class _Run:
             with self.condition:
                 self.results.drop(self.schedule.done(index))
                 self.wake()
+
+    def make(self, index: int) -> bool:
+        """A step's result: known, found by its content, or computed. False where it has to wait after all."""
+        if self.results.is_known(index) or self.results.find_by_content(index):
+            return self.take_known(index)
+        try:
+            self.results.take_turn(index, lambda: self.cancelled)
+            if self.results.is_known(index):
+                return self.take_known(index)
+            given = self.gather(index)
+            if given is None:
+                return False
+            self.compute(index, given)
+            return True
+        finally:
+            self.results.end_turn(index)
 
     def lose(self, index: int) -> None:
         with self.condition:
@@ -287,7 +297,8 @@ class _Run:
             given[source] = values
         return given
 
-    def compute(self, index: int, given: dict[int, Values], started: float) -> None:
+    def compute(self, index: int, given: dict[int, Values]) -> None:
+        started = time.perf_counter()
         step = self.steps[index]
         inputs = {name: [given[source][output] for source, output in links] for name, links in step.sources}
         try:

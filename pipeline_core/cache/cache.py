@@ -19,6 +19,7 @@ from pipeline_core.cache.index import Durability
 from pipeline_core.cache.lease import Claims
 from pipeline_core.cache.record import DamagedError, Record
 from pipeline_core.cache.storing import Digests, Result, Storing
+from pipeline_core.cache.turns import Turn, Turns
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -89,6 +90,7 @@ class Cache:
             self._disk.index.put_notes("fact", {"limit": limit})
         self._storing = Storing(self._disk, self._stored, self._warn)
         self._claims = Claims(self._disk.index) if self._disk else None
+        self._turns = Turns(self._disk.blobs / "tmp") if self._disk else None
 
     @classmethod
     def open(
@@ -180,6 +182,12 @@ class Cache:
             self.session.seconds_saved += record.seconds
             self._used[record.key] = time.time()
 
+    # -- computing ---------------------------------------------------------------------------------------------------
+
+    def take_turn(self, key: str, is_cancelled: Callable[[], bool] = lambda: False) -> Turn:
+        """Before a key is computed: waits while another process does that. Look for the record again afterwards."""
+        return self._turns.take(key, is_cancelled) if self._turns else Turn()
+
     # -- storing -----------------------------------------------------------------------------------------------------
 
     def store(
@@ -196,6 +204,7 @@ class Cache:
         digests: Digests | Future[Digests] = None,
         fingerprint: int | None = None,
         node: str = "",
+        turn: Turn | None = None,
     ) -> bool:
         """Keep a computed result; whether it goes to disk. Hashing and writing happen behind the computation.
 
@@ -206,6 +215,7 @@ class Cache:
         digests      those of the values, where they are known or on their way
         fingerprint  `values.fingerprint` of them, where it was taken when they were made
         node         its name, for warnings
+        turn         from `take_turn`; ended when the result is on disk. Where this returns False it is the caller's
 
         Waits only while too many bytes are in flight. The values must not be written to any more; where somebody does
         before they are on disk, the entry is not kept, and a warning names the node.
@@ -232,7 +242,7 @@ class Cache:
             key, content_key if isinstance(content_key, str) else None, operation_key, (), seconds, recompute_seconds,
             parts or {}, time.time(),
         )  # fmt: skip
-        result = Result(record, values, fingerprint, content_key, digests, node, policy == "always")
+        result = Result(record, values, fingerprint, content_key, digests, node, policy == "always", turn or Turn())
         if to_memory and not self._keep_in_memory(result):
             return False
         if to_disk:

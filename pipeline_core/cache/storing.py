@@ -13,6 +13,7 @@ from pipeline_core.cache.record import DamagedError, Record
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from pipeline_core.cache.turns import Turn
     from pipeline_core.cache.writer import Writer
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Result:
     digests: Digests | Future[Digests]
     node: str
     insists: bool
+    turn: Turn
 
 
 class Storing:
@@ -124,3 +126,5 @@ class Storing:
             self._warn(f"cache {self._disk.folder}: can't write there ({error.strerror}); results may not be kept")
         except Exception as error:  # a kind's own code, a plan's parts: the run goes on without this entry
             self._warn(f"{entry}: it is not kept ({type(error).__name__}: {error})")
+        finally:
+            result.turn.end()
