@@ -180,6 +180,7 @@ class Disk:
 
     def _write(self, contents: Contents, output: Output, temporaries: ExitStack) -> _Staged:
         temporary = temporaries.enter_context(Temporary(self.blobs / "tmp"))
+        temporary.reserve(contents.size)
         checksum = contents.write(temporary.file)
         if self.durability == "power":
             os.fsync(temporary.file)
