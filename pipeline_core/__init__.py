@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline_core.events import progress
     from pipeline_core.hookspecs import hookimpl
     from pipeline_core.image import Alpha, AnyRaster, File, Image, Mask, Table
+    from pipeline_core.model import Model
     from pipeline_core.operation import operation
     from pipeline_core.schema import Color, Seed, Unit
 
@@ -41,6 +42,7 @@ _HOMES = {
     "events": ("progress",),
     "hookspecs": ("hookimpl",),
     "image": ("Alpha", "AnyRaster", "File", "Image", "Mask", "Table"),
+    "model": ("Model",),
     "operation": ("operation",),
     "schema": ("Color", "Seed", "Unit"),
 }  # fmt: skip
@@ -55,6 +57,7 @@ __all__ = [
     "GraphError",
     "Image",
     "Mask",
+    "Model",
     "NodeError",
     "OperationError",
     "OutputError",

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pipeline_core.errors import OperationError
-from pipeline_core.operation import Operation, a_kind, bind, show_kind
+from pipeline_core.operation import CORE_KINDS, Operation, a_kind, bind, show_kind
 from pipeline_core.values import find_kind
 
 
@@ -64,7 +64,7 @@ _KINDS: dict[str, type] = {}
 
 def _kind_type(name: str) -> type:
     if name not in _KINDS:
-        _KINDS[name] = find_kind(name if ":" in name else f"pipeline_core.image:{name}")
+        _KINDS[name] = find_kind(f"{CORE_KINDS[name]}:{name}" if name in CORE_KINDS else name)
     return _KINDS[name]
 
 

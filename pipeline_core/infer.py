@@ -1,6 +1,7 @@
-"""What is known of every value before anything runs: size, channels, dtype, colour, alpha state.
+"""What is known of every value before anything runs: size, channels, dtype, colour, alpha state; a model's facts.
 
-The facts are stand-ins (`Image.stand_in`): values of the right shape without memory. An operation's own `infer` rule
+The facts are stand-ins (`Image.stand_in`): values of the right shape without memory. A model's is what its `infer`
+rule gives, as it is. An operation's own `infer` rule
 gives them, or the operation itself: a pointwise one on one pixel, any other on torch's meta device. Whatever fails for another reason than an
 `OperationError` stays unknown: inference may never refuse a pipeline that would run.
 """
@@ -17,9 +18,11 @@ from pipeline_core.errors import GraphError, OperationError, PluginError, Proble
 from pipeline_core.graph import Graph, Node
 from pipeline_core.image import Image, Raster
 from pipeline_core.keys import canonical
+from pipeline_core.model import Model
 from pipeline_core.operation import Operation, bind
 
-Facts = tuple[Raster | None, ...]
+Fact = Raster | Model | None
+Facts = tuple[Fact, ...]
 RASTERS = ("Image", "Mask")
 
 
@@ -67,16 +70,16 @@ def _params_key(node: Node) -> Any:
         return id(node)
 
 
-def _signature(value: Raster | None) -> Any:
+def _signature(value: Fact) -> Any:
     if value is None:
         return None
+    if isinstance(value, Model):
+        return id(value)  # alive as long as the facts are
     channels = (value.channels, value.color, value.alpha) if isinstance(value, Image) else ()
     return (type(value).__name__, tuple(value.buffer.shape), value.dtype, value.wrap, *channels)
 
 
-def _infer_one(
-    operation: Operation, node: Node, given: Mapping[str, tuple[Raster | None, ...]]
-) -> Facts | OperationError:
+def _infer_one(operation: Operation, node: Node, given: Mapping[str, tuple[Fact, ...]]) -> Facts | OperationError:
     unknown: Facts = (None,) * len(operation.outputs)
     rule = operation.facts.infer
     values = {name: [value for value in found if value is not None] for name, found in given.items()}
@@ -101,7 +104,13 @@ def _infer_one(
     outputs = found if isinstance(found, tuple) else (found,)
     if len(outputs) != len(unknown):
         return unknown
-    return tuple(value.like(dtype=value.dtype) if isinstance(value, Raster) else None for value in outputs)
+    return tuple(_fact(value) for value in outputs)
+
+
+def _fact(value: Any) -> Fact:
+    if isinstance(value, Raster):
+        return value.like(dtype=value.dtype)
+    return value if isinstance(value, Model) else None
 
 
 def _is_pointwise(operation: Operation, params: Mapping[str, Any]) -> bool:
@@ -109,20 +118,23 @@ def _is_pointwise(operation: Operation, params: Mapping[str, Any]) -> bool:
     return (support(**params) if callable(support) else support) == 0
 
 
-def _one_size(values: Mapping[str, Sequence[Raster]]) -> tuple[int, int] | None:
-    sizes = {value.size for found in values.values() for value in found}
+def _one_size(values: Mapping[str, Sequence[Raster | Model]]) -> tuple[int, int] | None:
+    sizes = {value.size for found in values.values() for value in found if isinstance(value, Raster)}
     return sizes.pop() if len(sizes) == 1 else None
 
 
 def _on_one_pixel(
-    operation: Operation, values: Mapping[str, Sequence[Raster]], params: Mapping[str, Any], size: tuple[int, int]
+    operation: Operation,
+    values: Mapping[str, Sequence[Raster | Model]],
+    params: Mapping[str, Any],
+    size: tuple[int, int],
 ) -> Facts:
     """What a pointwise operation makes of one pixel tells all but the size, and that it keeps.
 
     Cheaper than torch's meta device, whose first use costs a second of imports, and right for numpy code too.
     """
     pixel = {
-        name: [value.with_buffer(np.zeros((value.batch, 1, 1, len(value.channels)), value.dtype)) for value in found]
+        name: [_one_pixel(value) if isinstance(value, Raster) else value for value in found]
         for name, found in values.items()
     }
     assert operation.function is not None
@@ -134,16 +146,23 @@ def _on_one_pixel(
     )
 
 
-def _on_meta(operation: Operation, values: Mapping[str, Sequence[Raster]], params: Mapping[str, Any]) -> Any:
+def _one_pixel(value: Raster) -> Raster:
+    return value.with_buffer(np.zeros((value.batch, 1, 1, len(value.channels)), value.dtype))
+
+
+def _on_meta(operation: Operation, values: Mapping[str, Sequence[Raster | Model]], params: Mapping[str, Any]) -> Any:
     import torch
 
     assert operation.function is not None
-    on_meta = {name: [value.to("meta") for value in found] for name, found in values.items()}
+    on_meta = {
+        name: [value.to("meta") if isinstance(value, Raster) else value for value in found]
+        for name, found in values.items()
+    }
     with torch.no_grad(), torch.device("meta"):
         return operation.function(*_arguments(operation, on_meta), **params)
 
 
-def _arguments(operation: Operation, values: Mapping[str, Sequence[Raster]]) -> list[Any]:
+def _arguments(operation: Operation, values: Mapping[str, Sequence[Raster | Model]]) -> list[Any]:
     arguments: list[Any] = []
     for wanted in operation.inputs:
         found = list(values.get(wanted.name, ()))

@@ -28,6 +28,9 @@ CachePolicy = Literal["auto", "always", "never"]
 Support = float | Callable[..., Any]
 EMPTY = inspect.Parameter.empty
 
+CORE_KINDS = dict.fromkeys(("Image", "Mask", "Table", "File"), "pipeline_core.image") | {"Model": "pipeline_core.model"}
+"""The core's own kinds, and where each is defined."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -158,7 +161,9 @@ class Operation:
 
 def kind_name(kind: type) -> str:
     """How a kind is named in an `Operation`: `Image` for the core's own, `module:Name` for a plugin's."""
-    return kind.__name__ if kind.__module__ == "pipeline_core.image" else f"{kind.__module__}:{kind.__qualname__}"
+    return (
+        kind.__name__ if CORE_KINDS.get(kind.__name__) == kind.__module__ else f"{kind.__module__}:{kind.__qualname__}"
+    )
 
 
 def show_kind(name: str) -> str:
@@ -355,7 +360,7 @@ class _Signature:
 
     def param(self, parameter: inspect.Parameter) -> Param:
         name, hint = parameter.name, self.hints[parameter.name]
-        if any(is_kind(part) and part.__module__ == "pipeline_core.image" for part in self.members(hint)):
+        if any(is_kind(part) and kind_name(part) in CORE_KINDS for part in self.members(hint)):
             self.refuse(
                 f"'{name}' comes after the '*', so it is a param, but {hint} travels on links", "move it before the '*'"
             )

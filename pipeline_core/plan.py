@@ -13,7 +13,7 @@ from pipeline_core.keys import FileState, identity, key, operation_key, paths_in
 from pipeline_core.schema import show
 
 if TYPE_CHECKING:
-    from pipeline_core.image import Raster
+    from pipeline_core.infer import Facts
 
 Source = tuple[int, int]
 """(index of a step, position of its output)"""
@@ -31,7 +31,7 @@ class Step:
     files: dict[Path, FileState]
     device: str
     last: tuple[int, ...] = ()
-    facts: tuple[Raster | None, ...] = ()
+    facts: Facts = ()
 
     @property
     def name(self) -> str:
@@ -127,7 +127,7 @@ def make_plan(
     names = _in_order(graph, roots)
     index = {name: i for i, name in enumerate(names)}
     files, problems = _read_files(graph, names)
-    facts: Mapping[str, tuple[Raster | None, ...]] = {}
+    facts: Mapping[str, Facts] = {}
     if with_facts:
         from pipeline_core.infer import infer
 

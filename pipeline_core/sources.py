@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import re
 import sys
 import sysconfig
 import uuid
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from types import FunctionType
 from typing import Any
 
 from blake3 import blake3
 
-SUFFIXES = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 _INSTALLED = tuple(
     {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 
 
 def digest_of_sources(module: str) -> str:
-    """blake3 of the source bytes of a module's package and of every local module that they import; '' if not found.
+    """blake3 of all files of a module's package (weights and tables, too) and of every local module that it imports.
+
+    '' if it is not found.
 
     Local is what lies outside the interpreter's library and site-packages: a plugin's checkout, with its own siblings.
     The front door, pipeline_core, has a version of its own and does not count.
@@ -31,12 +31,15 @@ def digest_of_sources(module: str) -> str:
 
 
 def digest_of_recorded(record: str) -> str:
-    """The same for an installed plugin: what its installer noted in RECORD, so that no source need be read.
+    """The same for an installed plugin: what its installer noted in RECORD, so that no file need be read.
 
     Tells a plugin apart that was installed anew with other contents under its old version.
     """
-    lines = [line for line in record.splitlines() if line.partition(",")[0].endswith(SUFFIXES)]
-    own = sorted(line for line in lines if not line.startswith("pipeline_core/"))
+    own = sorted(
+        line
+        for line in record.splitlines()
+        if _counts(PurePosixPath(line.partition(",")[0])) and not line.startswith(("pipeline_core/", "../"))
+    )
     return blake3("\n".join(own).encode()).hexdigest() if own else ""
 
 
@@ -104,10 +107,19 @@ def _files_of(top: str) -> Iterable[tuple[str, Path]]:
     for root in _locations(top):
         if root.is_dir():
             for path in root.rglob("*"):
-                if path.name.endswith(SUFFIXES) and path.is_file():
+                if _counts(path.relative_to(root)) and path.is_file():
                     yield f"{top}/{path.relative_to(root).as_posix()}", path
         else:
             yield root.name, root
+
+
+def _counts(path: PurePath) -> bool:
+    """Whether a file is part of what a plugin does: not bytecode, an installer's notes, or what an editor leaves."""
+    return (
+        path.suffix not in (".pyc", ".pyo")
+        and not path.name.endswith("~")
+        and not any(part.startswith(".") or part == "__pycache__" or part.endswith(".dist-info") for part in path.parts)
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -28,7 +28,7 @@ from pipeline_core.testing.subject import ContractError, Subject
 __all__ = ["Case", "ContractError", "check_operation", "contract", "contract_cases"]
 
 Params = Mapping[str, Mapping[str, Any]]
-Values = Mapping[type, Sequence[Any]]
+Values = Mapping[type | str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def contract(*plugins: str, params: Params | None = None, values: Values | None 
     """A pytest function with a case for every operation of these plugins (default: of all installed) and every check.
 
     params  by operation, values for params that can't be made up: `{"apply_lut": {"path": "tests/warm.cube"}}`
-    values  by kind, what to give to inputs of a plugin's own kinds: `{Model: [tiny_model]}`
+    values  by kind, what to give to inputs of models and of a plugin's own kinds: `{DeepImage: [deep]}`; by operation,
+            such values for it alone: `{"super_resolve": {Model: [tiny_upscaler]}}`
     """
     import pytest
 
@@ -101,9 +102,14 @@ def contract_cases(
     operations: Iterable[Operation], *, params: Params | None = None, values: Values | None = None
 ) -> list[Case]:
     """Every check that applies to each of these (loaded) operations."""
-    own = {kind_name(kind): found for kind, found in (values or {}).items()}
+    given = values or {}
+
+    def own(operation: Operation) -> dict[str, Sequence[Any]]:
+        of_all = {kind: found for kind, found in given.items() if isinstance(kind, type)}
+        return {kind_name(kind): found for kind, found in {**of_all, **given.get(operation.name, {})}.items()}
+
     return [
-        Case(operation, check, (params or {}).get(operation.name, {}), own)
+        Case(operation, check, (params or {}).get(operation.name, {}), own(operation))
         for operation in operations
         for check, applies in CHECKS
         if applies(operation)

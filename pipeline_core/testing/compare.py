@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ def difference(one: Any, other: Any, close: float = 0.0) -> str:
             if said := difference(getattr(one, part.name), getattr(other, part.name), close):
                 return said if part.name == "buffer" else f"{part.name}: {said}"
         return ""
+    if isinstance(one, Mapping) and list(one) == list(other):
+        return next((f"{key}: {said}" for key in one if (said := difference(one[key], other[key], close))), "")
     if isinstance(one, (tuple, list)) and len(one) == len(other):
         return next((said for pair in zip(one, other, strict=True) if (said := difference(*pair, close))), "")
     same = one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(other))

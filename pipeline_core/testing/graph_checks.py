@@ -9,6 +9,7 @@ from pipeline_core.errors import GraphError
 from pipeline_core.graph import Graph, build
 from pipeline_core.image import Raster
 from pipeline_core.infer import infer
+from pipeline_core.model import Model
 from pipeline_core.operation import Operation
 from pipeline_core.operation import operation as mark
 from pipeline_core.plan import make_plan
@@ -40,8 +41,11 @@ def infers_what_it_gives(subject: Subject) -> None:
 
 
 def _facts(value: Any) -> str:
-    tiling = f" tiling {value.wrap}" if any(value.wrap) else ""
-    return f"{value}{tiling}" if isinstance(value, Raster) else type(value).__name__
+    if isinstance(value, Model):
+        return str(value)
+    if not isinstance(value, Raster):
+        return type(value).__name__
+    return f"{value} tiling {value.wrap}" if any(value.wrap) else str(value)
 
 
 def is_refused_wrong_kinds(subject: Subject) -> None:

@@ -22,6 +22,7 @@ def deep_image(seed: int) -> DeepImage:
 test_contract = contract(
     params={
         "apply_lut": {"path": str(Path(__file__).with_name("warm.cube"))},
+        "load_model": {"name": "photo-x2"},
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
         "remove_background": {"x": 6, "y": 4, "width": 28, "height": 24},
         "resize": {"width": 24},

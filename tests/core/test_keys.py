@@ -355,3 +355,31 @@ def test_a_function_typed_at_a_prompt_is_never_taken_for_another() -> None:
         exec(compile(code, "<stdin>", "exec"), names)
         made.append(Catalogue.of([names["lit"]]).operations["lit"].source)
     assert made[0] != made[1]
+
+
+def test_every_file_of_a_plugin_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights and tables give its pixels as much as its code does; what Python and editors leave there does not."""
+    from pipeline_core import sources
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "plugin_with_weights"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "weights" / "small.safetensors").write_bytes(b"\1")
+    first = sources.digest_of_sources("plugin_with_weights")
+    for left in ("__pycache__/x.pyc", ".hidden.swp", "notes.txt~"):
+        (package / left).parent.mkdir(exist_ok=True)
+        (package / left).write_bytes(b"")
+    assert sources.digest_of_sources("plugin_with_weights") == first
+    (package / "weights" / "small.safetensors").write_bytes(b"\2")
+    assert sources.digest_of_sources("plugin_with_weights") != first
+
+
+def test_every_file_of_an_installed_plugin_counts() -> None:
+    from pipeline_core.sources import digest_of_recorded
+
+    record = "glow/__init__.py,sha256=a,1\nglow/weights.bin,sha256=b,1\n"
+    first = digest_of_recorded(record)
+    notes = "glow-1.dist-info/RECORD,,\n../../bin/glow,sha256=c,1\nglow/__pycache__/x.pyc,,\n"
+    assert digest_of_recorded(record + notes) == first
+    assert digest_of_recorded(record.replace("sha256=b", "sha256=d")) != first

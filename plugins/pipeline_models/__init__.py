@@ -1,0 +1,16 @@
+"""Networks as values: models loaded, trained, applied. A family of operations in each folder."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipeline_core import hookimpl
+from pipeline_models import gan, inpaint, upscale, vision
+from pipeline_models.load import load_model
+
+__all__ = ["load_model"]
+
+
+@hookimpl
+def operations() -> Sequence[Callable[..., Any]]:
+    """What this plugin offers."""
+    return [load_model, *upscale.OPERATIONS, *gan.OPERATIONS, *inpaint.OPERATIONS, *vision.OPERATIONS]

@@ -1,0 +1,6 @@
+"""Pictures from random numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+OPERATIONS: list[Callable[..., Any]] = []

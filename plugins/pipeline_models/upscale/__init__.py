@@ -1,0 +1,6 @@
+"""More pixels than there were."""
+
+from collections.abc import Callable
+from typing import Any
+
+OPERATIONS: list[Callable[..., Any]] = []

@@ -1,0 +1,6 @@
+"""What is in a picture."""
+
+from collections.abc import Callable
+from typing import Any
+
+OPERATIONS: list[Callable[..., Any]] = []
