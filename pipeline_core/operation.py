@@ -25,6 +25,7 @@ from pipeline_core.schema import Color, checker, explain, plain, schema_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 CachePolicy = Literal["auto", "always", "never"]
+Batch = Literal["items", "set"]
 Support = float | Callable[..., Any]
 EMPTY = inspect.Parameter.empty
 
@@ -42,6 +43,7 @@ class Facts:
     cache: CachePolicy = "auto"
     infer: Callable[..., Any] | None = None
     aliases: tuple[str, ...] = ()
+    batch: Batch = "items"
 
 
 @overload
@@ -55,6 +57,7 @@ def operation(
     cache: CachePolicy = "auto",
     infer: Callable[..., Any] | None = None,
     aliases: tuple[str, ...] = (),
+    batch: Batch = "items",
 ) -> Callable[[Function], Function]: ...
 def operation(function: Any = None, **facts: Any) -> Any:
     """Facts about an operation that its signature can't hold. All are optional, and so is the decorator.
@@ -67,6 +70,7 @@ def operation(function: Any = None, **facts: Any) -> Any:
              size, channels, colour and alpha before anything runs. Absent: a pointwise operation is tried on one
              pixel, any other on torch's meta device
     aliases  names under which people from other programs look for it
+    batch    "set" where a batch is one thing, such as what a network learns from; else every picture is on its own
     """
 
     def mark(target: Any) -> Any:
@@ -316,6 +320,8 @@ class _Signature:
             self.refuse(f"cache={facts.cache!r}", "write 'auto', 'always' or 'never'")
         if facts.device not in (None, "cpu"):
             self.refuse(f"device={facts.device!r}", "write 'cpu', or leave it out")
+        if facts.batch not in get_args(Batch):
+            self.refuse(f"batch={facts.batch!r}", "write 'items' or 'set'")
         if isinstance(facts.aliases, str) or not all(isinstance(alias, str) for alias in facts.aliases):
             self.refuse(f"aliases={facts.aliases!r}", "write a tuple of names")
         for name, rule, wired in (("infer", facts.infer, inputs), ("support", facts.support, ())):

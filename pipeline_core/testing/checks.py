@@ -35,6 +35,10 @@ def _has_rasters(operation: Operation) -> bool:
     return any(kind in ("Image", "Mask") for part in operation.inputs for kind in part.kinds)
 
 
+def _has_items(operation: Operation) -> bool:
+    return _has_rasters(operation) and operation.facts.batch == "items"
+
+
 def _in_tiles(operation: Operation) -> bool:
     return operation.tiles and _has_rasters(operation)
 
@@ -49,7 +53,7 @@ CHECKS: tuple[tuple[Check, Callable[[Operation], bool]], ...] = (
     (gives_the_same_twice, _always),
     (keeps_no_buffer, _always),
     (can_be_stored, _always),
-    (treats_a_batch_as_its_items, _has_rasters),
+    (treats_a_batch_as_its_items, _has_items),
     (takes_arrays_and_tensors_alike, _has_rasters),
     (runs_in_tiles, _in_tiles),
     (infers_what_it_gives, _always),

@@ -74,9 +74,11 @@ class Trial:
 
 
 def make_value(kind: str, form: Form, seed: str, own: Mapping[str, Sequence[Any]]) -> Any:
-    """A value of a kind: the core's own made up, a plugin's taken from `own`. LookupError where there is none."""
+    """A value of a kind: taken from `own`, the core's else made up. LookupError where there is none."""
     rng = np.random.default_rng(crc32(seed.encode()))
     wrap = (form.wrap, form.wrap)
+    if kind in own:
+        return own[kind][crc32(seed.encode()) % len(own[kind])]
     if kind == "Image":
         return Image(_pixels(form, rng), channels=tuple(form.channels), alpha=form.alpha, wrap=wrap)
     if kind == "Mask":
@@ -86,8 +88,7 @@ def make_value(kind: str, form: Form, seed: str, own: Mapping[str, Sequence[Any]
         return Table(("name", "value"), (("a", 1), ("b", float(rng.random()))))
     if kind == "File":
         return File(rng.bytes(100))
-    values = own[kind]
-    return values[crc32(seed.encode()) % len(values)]
+    raise LookupError(kind)
 
 
 def _pixels(form: Form, rng: np.random.Generator) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline_core.call import call
 from pipeline_core.errors import OperationError
-from pipeline_core.image import Raster
+from pipeline_core.image import Raster, Table
 from pipeline_core.operation import bind
 from pipeline_core.testing.samples import HEIGHT, WIDTH, Trial, reach
 from pipeline_core.testing.subject import ContractError, Inputs, Subject, same
@@ -87,7 +87,10 @@ def can_be_stored(subject: Subject) -> None:
 
 
 def treats_a_batch_as_its_items(subject: Subject) -> None:
-    """A batch of two gives what two batches of one give, unless it refuses batches."""
+    """A batch of two gives what two batches of one give, unless it refuses batches.
+
+    A table's rows of one picture are those with its place in column `image`; without one, a table is of any.
+    """
     for trial in subject.trials():
         items = [trial.inputs(0), trial.inputs(1)]
         both = {
@@ -110,6 +113,10 @@ def _stacked(one: Any, other: Any) -> Any:
 
 
 def _item(value: Any, i: int, when: str) -> Any:
+    if isinstance(value, Table) and "image" in value.columns:
+        place = value.columns.index("image")
+        mine = [row for row in value.rows if row[place] == i]
+        return Table(value.columns, tuple((*row[:place], 0, *row[place + 1 :]) for row in mine))
     if not isinstance(value, Raster):
         return value
     if value.batch != 2:

@@ -21,6 +21,7 @@ def deep_image(seed: int) -> DeepImage:
 
 test_contract = contract(
     params={
+        "compare_sets": {"patches": 256, "projections": 8},
         "apply_lut": {"path": str(Path(__file__).with_name("warm.cube"))},
         "load_model": {"name": "photo-x2"},
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise

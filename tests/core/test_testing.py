@@ -59,7 +59,19 @@ def size_of(*, path: Path) -> Table:
     return Table(("bytes",), ((path.stat().st_size,),))
 
 
-@pytest.mark.parametrize("function", [glow, mixed, size_of])
+def brightness(image: Image) -> Table:
+    """How bright each picture of a batch is."""
+    means = image.pixels.mean(dim=(1, 2, 3)).tolist()
+    return Table(("image", "mean"), tuple(enumerate(means)))
+
+
+@operation(batch="set")
+def brightest(image: Image) -> Image:
+    """The brightest picture of a batch."""
+    return image.with_pixels(image.pixels[image.pixels.mean(dim=(1, 2, 3)).argmax()][None])
+
+
+@pytest.mark.parametrize("function", [glow, mixed, size_of, brightness, brightest])
 def test_good_operations_pass(function: Any) -> None:
     check_operation(function)
 
@@ -126,6 +138,12 @@ def merges_items(image: Image) -> Image:
     return image.with_pixels(image.pixels.mean(0, keepdim=True))
 
 
+def ranks_items(image: Image) -> Table:
+    """Pictures of a batch, by brightness."""
+    means = image.pixels.mean(dim=(1, 2, 3))
+    return Table(("image", "rank"), tuple(enumerate(means.argsort().argsort().tolist())))
+
+
 @operation(support=1)
 def reaches_further(image: Image) -> Image:
     """A blur of radius 2 that says 1."""
@@ -188,6 +206,7 @@ def holds_an_object(image: Image) -> Handle:
         (refuses, "gives_what_it_says", "refuses all of 6 trials, the last with: never"),
         (mixes_items, "treats_a_batch_as_its_items", "item 0 of a batch differs"),
         (merges_items, "treats_a_batch_as_its_items", "a batch of two gave a batch of 1"),
+        (ranks_items, "treats_a_batch_as_its_items", "differs from the same image alone"),
         (reaches_further, "runs_in_tiles", "a tile with a margin of 1 pixels differs"),
         (depends_on_place, "runs_in_tiles", "a tile with a margin of 0 pixels differs"),
         (support_fails, "runs_in_tiles", "support(**params) raised ZeroDivisionError"),

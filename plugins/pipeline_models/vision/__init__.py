@@ -3,4 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-OPERATIONS: list[Callable[..., Any]] = []
+from pipeline_models.vision.sets import compare_sets, nearest
+
+OPERATIONS: list[Callable[..., Any]] = [compare_sets, nearest]
