@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from pipeline_depth.deep_image import DeepImage
+from pipeline_models import networks
 
+from pipeline_core import Model
 from pipeline_core.testing import contract
 
 
@@ -19,6 +22,12 @@ def deep_image(seed: int) -> DeepImage:
     return DeepImage(np.concatenate([[0], np.cumsum(counts)]), samples, 6, 5, ("Y", "A", "Z", "ZBack"))
 
 
+def tiny_upscaler() -> Model:
+    config = {"factor": 2, "width": 4, "blocks": 1}
+    torch.manual_seed(1)
+    return Model("residual_upscaler", networks.make("residual_upscaler", config).state_dict(), config)
+
+
 test_contract = contract(
     params={
         "compare_sets": {"patches": 256, "projections": 8},
@@ -29,5 +38,8 @@ test_contract = contract(
         "resize": {"width": 24},
         "stack_layers": {"names": ["figure", "ground"]},
     },
-    values={DeepImage: [deep_image(1), deep_image(2)]},
+    values={
+        "super_resolve": {Model: [tiny_upscaler()]},
+        DeepImage: [deep_image(1), deep_image(2)],
+    },
 )

@@ -131,7 +131,7 @@ def test_a_bundled_model_is_what_its_page_says(name: str) -> None:
     [
         ({}, "say which model"),
         ({"name": "photo-x2", "path": Path("x")}, "say which model"),
-        ({"name": "photo-x3"}, "no model 'photo-x3' comes with the project; did you mean 'photo-x2'?"),
+        ({"name": "photo-x22"}, "no model 'photo-x22' comes with the project; did you mean 'photo-x2'?"),
         ({"path": Path("nowhere.safetensors")}, "'nowhere.safetensors' can't be read: No such file"),
         ({"path": Path(__file__)}, "is not a model that can be loaded"),
     ],

@@ -16,7 +16,7 @@ class ResidualUpscaler(nn.Module):
 
     def __init__(self, factor: int, channels: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.factor = factor
+        self.factor, self.channels = factor, channels
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.last = nn.Conv2d(width, channels * factor**2, 3, padding=1)

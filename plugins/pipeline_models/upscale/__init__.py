@@ -3,4 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-OPERATIONS: list[Callable[..., Any]] = []
+from pipeline_models.upscale.super_resolve import super_resolve
+
+OPERATIONS: list[Callable[..., Any]] = [super_resolve]

@@ -1,0 +1,109 @@
+"""A network run over a picture in tiles, each with the margin that it needs, so that no seam is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_core import OperationError, progress
+from pipeline_models.memory import bytes_per_pixel, give_back, is_out_of_memory
+
+SMALLEST = 16
+
+
+@dataclass(frozen=True)
+class Enlarger:
+    """A network as it is used here.
+
+    reach     how far, in input pixels, what an output pixel depends on lies from it
+    channels  how many it takes: 3 or 1
+    multiple  tiles begin and end at multiples of this
+    """
+
+    network: nn.Module
+    factor: int
+    reach: int
+    channels: int = 3
+    multiple: int = 1
+
+    def margin(self, more: int = 0) -> int:
+        """What a tile is read with around it, where `more` pixels than the network's own reach are looked at."""
+        return math.ceil((self.reach + more) / self.multiple) * self.multiple
+
+    def bytes_per_pixel(self, device: str) -> float:
+        """What a tile takes for each of its pixels, its margin's too."""
+        side = math.ceil(64 / self.multiple) * self.multiple
+        return bytes_per_pixel(self.network, torch.zeros((1, self.channels, side, side), device=device))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A box of the picture, in input pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
+    """Boxes of at most `side` that cover the picture, row by row, as even as can be."""
+    for top, tall in _parts(height, side):
+        for left, wide in _parts(width, side):
+            yield Tile(top, left, tall, wide)
+
+
+def _parts(length: int, side: int) -> Iterator[tuple[int, int]]:
+    begins = range(0, length, side)
+    yield from ((begin, min(side, length - begin)) for begin in begins)
+
+
+def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, multiple: int = 1) -> int:
+    """Calls `work` with every tile of a picture of `size` (height, width); gives the side that fitted into memory.
+
+    Where memory does not suffice the tiles are halved, and what is done already stays.
+    """
+    side = max(multiple, side // multiple * multiple)
+    waiting = list(tiles(*size, side))
+    area, covered = size[0] * size[1], 0
+    while waiting:
+        tile, failed = waiting[0], ""
+        try:
+            work(tile)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = str(error).partition("\n")[0]
+        if failed:  # not in the except block: until its end the failed attempt is still held
+            give_back()
+            if side <= max(SMALLEST, multiple):
+                raise OperationError(
+                    f"not even a tile of {tile.width}x{tile.height} pixels fits into memory: {failed[:120]}"
+                )
+            side = max(SMALLEST, multiple, side // 2 // multiple * multiple)
+            waiting = [part for whole in waiting for part in _split(whole, side)]
+            continue
+        waiting.pop(0)
+        covered += tile.height * tile.width
+        progress(covered, area)
+    return side
+
+
+def _split(tile: Tile, side: int) -> Iterator[Tile]:
+    for part in tiles(tile.height, tile.width, side):
+        yield Tile(tile.top + part.top, tile.left + part.left, part.height, part.width)
+
+
+def enlarged(pixels: Tensor, enlarger: Enlarger) -> Tensor:
+    """`(B, channels, H, W)` by the network; OperationError where it gives another size than it should."""
+    found: Tensor = enlarger.network(pixels)
+    wanted = (*pixels.shape[:2], *(side * enlarger.factor for side in pixels.shape[-2:]))
+    if tuple(found.shape) != wanted:
+        raise OperationError(
+            f"the model makes {tuple(found.shape)} of {tuple(pixels.shape)}, where {wanted} would be right"
+        )
+    return found
