@@ -74,6 +74,7 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     keep_going: bool = False,
+    strips: bool = True,
     operations: Iterable[Callable[..., Any]] = (),
     listeners: Sequence[Listener] = (),
     **params: Any,
@@ -81,12 +82,21 @@ def run(
     """Runs a pipeline and returns its outputs as values, by name. Keyword arguments are the pipeline's params.
 
     Writes no output file unless `save`. `cache` is True for the usual folder, False for none, a folder, or a `Cache`
-    that is kept open between runs. With `keep_going` what could not be made is missing from the result.
+    that is kept open between runs. With `keep_going` what could not be made is missing from the result. Without `strips`
+    every node is carried out on whole pictures.
     Raises SpecError or GraphError before anything runs, NodeError if a node fails.
     """
     graph = pipeline if isinstance(pipeline, Graph) else load(pipeline, params, operations=operations)
     result = run_graph(
-        graph, only=only, save=save, cache=cache, device=device, jobs=jobs, keep_going=keep_going, listeners=listeners
+        graph,
+        only=only,
+        save=save,
+        cache=cache,
+        device=device,
+        jobs=jobs,
+        keep_going=keep_going,
+        strips=strips,
+        listeners=listeners,
     )
     return result.outputs
 
@@ -100,6 +110,7 @@ def run_graph(
     device: str = "auto",
     jobs: int | None = None,
     keep_going: bool = False,
+    strips: bool = True,
     listeners: Sequence[Listener] = (),
 ) -> Result:
     """As `run`, with everything that is known about the run in the result."""
@@ -108,7 +119,7 @@ def run_graph(
 
     plan = make_plan(graph, only=only, device=choose(device), save=save)
     with opened(cache, listeners) as kept:
-        return run_plan(plan, cache=kept, jobs=jobs, keep_going=keep_going, listeners=listeners)
+        return run_plan(plan, cache=kept, jobs=jobs, keep_going=keep_going, strips=strips, listeners=listeners)
 
 
 def run_plan(
@@ -118,6 +129,7 @@ def run_plan(
     jobs: int | None = None,
     keep_going: bool = False,
     metadata: bool = True,
+    strips: bool = True,
     listeners: Sequence[Listener] = (),
 ) -> Result:
     """Carries out a plan with everything around it: outputs written, the history of its nodes noted."""
@@ -127,7 +139,9 @@ def run_plan(
 
     writer = Writer(plan, cache=cache, metadata=metadata) if plan.save else None
     try:
-        return execute(plan, listeners=listeners, jobs=jobs, keep_going=keep_going, cache=cache, writer=writer)
+        return execute(
+            plan, listeners=listeners, jobs=jobs, keep_going=keep_going, cache=cache, writer=writer, strips=strips
+        )
     finally:
         if cache is not None:
             cache.note_history(pipeline_id(plan), {step.name: plan.parts(step) for step in plan.steps})

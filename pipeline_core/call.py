@@ -27,11 +27,20 @@ def call(
 
     Whatever the operation raises passes through. ResultError where it returns something else than it says.
     """
+    with without_gradients(), restored():
+        return invoke(operation, inputs, bind(operation, params), kinds)
+
+
+def invoke(
+    operation: Operation,
+    inputs: Mapping[str, Sequence[Any]],
+    bound: Mapping[str, Any],
+    kinds: Sequence[str],
+) -> tuple[Any, ...]:
+    """The bare call: params already bound, and `without_gradients` and `restored` around it."""
     assert operation.function is not None
     arguments = [_argument(wanted.many, inputs.get(wanted.name, ()), wanted.optional) for wanted in operation.inputs]
-    with _no_grad(), _restored():
-        result = operation.function(*arguments, **bind(operation, params))
-    return _checked(operation, result, kinds)
+    return _checked(operation, operation.function(*arguments, **bound), kinds)
 
 
 def _argument(many: bool, values: Sequence[Any], optional: bool) -> Any:
@@ -68,13 +77,14 @@ def _kind_type(name: str) -> type:
     return _KINDS[name]
 
 
-def _no_grad() -> AbstractContextManager[Any]:
+def without_gradients() -> AbstractContextManager[Any]:
+    """For the calling thread."""
     # Not inference_mode: that hides in-place writes from the version counter. An operation that trains turns it on.
     torch = sys.modules.get("torch")
     return torch.no_grad() if torch is not None else nullcontext()
 
 
-class _restored:  # noqa: N801  a context manager, read as one
+class restored:  # noqa: N801  a context manager, read as one
     """Puts back what belongs to the whole process: the working directory and torch's default dtype."""
 
     __slots__ = ("dtype", "folder")

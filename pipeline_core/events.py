@@ -31,7 +31,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A node's results are there; `cached` tells that they were read, not computed."""
+    """A node's results are there; `cached` tells that they were read, not computed, `strips` in how many strips."""
 
     node: str
     operation: str
@@ -39,6 +39,7 @@ class Finished:
     bytes: int
     shapes: tuple[str, ...] = ()
     cached: bool = False
+    strips: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pipeline_core.graph import Graph, Node
 from pipeline_core.image import Image, Raster
 from pipeline_core.keys import canonical
 from pipeline_core.model import Model
-from pipeline_core.operation import Operation, bind
+from pipeline_core.operation import Operation, bind, support_radius
 
 Fact = Raster | Model | None
 Facts = tuple[Fact, ...]
@@ -93,7 +93,7 @@ def _infer_one(operation: Operation, node: Node, given: Mapping[str, tuple[Fact,
             params = bind(operation, node.params)
             if rule is not None:
                 found = rule(*_arguments(operation, values), **params)
-            elif _is_pointwise(operation, params) and (size := _one_size(values)):
+            elif support_radius(operation, params) == 0 and (size := _one_size(values)):
                 return _on_one_pixel(operation, values, params, size)
             else:
                 found = _on_meta(operation, values, params)
@@ -111,11 +111,6 @@ def _fact(value: Any) -> Fact:
     if isinstance(value, Raster):
         return value.like(dtype=value.dtype)
     return value if isinstance(value, Model) else None
-
-
-def _is_pointwise(operation: Operation, params: Mapping[str, Any]) -> bool:
-    support = operation.facts.support
-    return (support(**params) if callable(support) else support) == 0
 
 
 def _one_size(values: Mapping[str, Sequence[Raster | Model]]) -> tuple[int, int] | None:

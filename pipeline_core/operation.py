@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -189,6 +190,13 @@ def is_kind(annotation: Any) -> bool:
 def read(function: Callable[..., Any], *, plugin: str, plugin_version: str = "0") -> Operation:
     """The operation that a function is. PluginError, with the line and what to write instead, if it breaks the rule."""
     return _Signature(function, plugin).operation(plugin_version)
+
+
+def support_radius(operation: Operation, params: Mapping[str, Any]) -> float:
+    """The radius that `support` gives for these params; infinite where it does not say. Needs a loaded operation."""
+    support = operation.facts.support
+    found = support(**params) if callable(support) else support
+    return math.inf if found is None else float(found)
 
 
 def bind(operation: Operation, params: Mapping[str, Any]) -> dict[str, Any]:

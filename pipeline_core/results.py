@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from pipeline_core.groups import Group
 from pipeline_core.keys import content_key
 from pipeline_core.plan import Plan, Step
 from pipeline_core.save import Writer
@@ -44,6 +45,8 @@ class Results:
         self._cost = [0.0] * count
         self._read: set[int] = set()
         self._turns: dict[int, Turn] = {}
+        self.groups: dict[int, Group] = {}
+        """The group that carries a step out, for every step of one."""
 
     def is_there(self, index: int) -> bool:
         return self.values[index] is not None or self.is_known(index)
@@ -152,13 +155,13 @@ class Results:
     def keep(self, index: int, values: Values, seconds: float, size: int) -> None:
         """Hands a computed result to the cache, which decides and writes behind the computation."""
         step, cache = self.steps[index], self.cache
-        self._cost[index] = seconds + sum(self._cost[source] for source in self.sources[index])
+        self._cost[index] = seconds + sum(self._cost[source] for source in self.read_by(index))
         if cache is None or not _may_keep(step):
             return
         policy, digests = _policy(step), None
         if policy == "always" or cache.is_worth_storing(self._cost[index], size):
             # In this order, since the writer works in turn: the digests of the inputs, then this result.
-            for source in self.sources[index]:
+            for source in self.read_by(index):
                 held = self.values[source]
                 if self._digests_known(source) is None and source not in self._futures and held is not None:
                     self._futures[source] = self._digests_later(cache, source, held)
@@ -179,6 +182,26 @@ class Results:
         if stored:
             self._turns.pop(index, None)  # the writer's now
             self._cost[index] = 0.0  # what reads this result need not count it: it is there
+
+    def worth_keeping(self, group: Group, seconds: Mapping[int, float], nbytes: Mapping[int, int]) -> list[int]:
+        """The steps of a group, outputs aside, that the cache would keep if they take so long and so many bytes."""
+        if self.cache is None:
+            return []
+        cost: dict[int, float] = {}
+        found = []
+        for i in group.steps:
+            cost[i] = seconds[i] + sum(cost.get(source, self._cost[source]) for source in self.sources[i])
+            policy = _policy(self.steps[i])
+            worth = policy == "always" or (policy == "auto" and self.cache.is_worth_storing(cost[i], nbytes[i]))
+            if worth and i not in group.outputs:
+                found.append(i)
+                cost[i] = 0.0
+        return found
+
+    def read_by(self, index: int) -> tuple[int, ...]:
+        """The steps whose values are read to make this one; for a step of a group, by the group."""
+        group = self.groups.get(index)
+        return group.sources if group else self.sources[index]
 
     def count_hits(self, computed: Mapping[str, float]) -> tuple[int, float]:
         """(steps, seconds) that were not computed because their results were there, whether or not anybody read them."""
@@ -207,9 +230,24 @@ class Results:
         return cache.digests_later(values, lambda: self.is_changed(index, values))
 
     def _content_key(self, index: int, *, waits: bool = True) -> str | None:
+        """Values inside a group have no digest: what they are made of stands for them."""
+        group = self.groups.get(index)
+        inside: dict[int, str | None] = {}
+        for i in group.steps if group else ():
+            inside[i] = self._made_of(i, inside, waits)
+            if i == index:
+                return inside[i]
+        return self._made_of(index, inside, waits)
+
+    def _made_of(self, index: int, inside: Mapping[int, str | None], waits: bool) -> str | None:
         inputs = []
         for name, links in self.steps[index].sources:
-            digests = [self._digest_of(source, output, waits) for source, output in links]
+            digests = [
+                (made := inside[source]) and f"{made}.{output}"
+                if source in inside
+                else self._digest_of(source, output, waits)
+                for source, output in links
+            ]
             if any(found is None for found in digests):
                 return None
             inputs.append((name, [found for found in digests if found is not None]))

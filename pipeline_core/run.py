@@ -30,12 +30,14 @@ from pipeline_core.events import (
     Started,
     reporter,
 )  # fmt: skip
+from pipeline_core.groups import Group, form
 from pipeline_core.keys import unchanged
-from pipeline_core.operation import Operation
+from pipeline_core.operation import Operation, bind
 from pipeline_core.plan import Plan, Step
 from pipeline_core.results import Results, Values
 from pipeline_core.save import Writer
 from pipeline_core.schedule import Schedule
+from pipeline_core.strips import Made, Member, NotInStrips, carry_out
 from pipeline_core.values import move, nbytes
 
 if TYPE_CHECKING:
@@ -76,13 +78,15 @@ def execute(
     cache: Cache | None = None,
     writer: Writer | None = None,
     guard: bool = True,
+    strips: bool = True,
 ) -> Result:
     """Runs a plan. Raises the first NodeError (or OutputError); with `keep_going` they are all in the result.
 
-    `jobs` worker threads (default: one per core). `guard` watches for operations that write into their inputs.
+    `jobs` worker threads (default: one per core). `guard` watches for operations that write into their inputs. `strips`
+    lets consecutive steps on large pictures be carried out a few rows at a time.
     Ctrl-C in the main thread cancels: KeyboardInterrupt is raised within a second, even if an operation goes on.
     """
-    return _Run(plan, listeners, jobs or os.cpu_count() or 1, keep_going, cache, writer, guard).execute()
+    return _Run(plan, listeners, jobs or os.cpu_count() or 1, keep_going, cache, writer, guard, strips).execute()
 
 
 class _Run:
@@ -95,12 +99,13 @@ class _Run:
         cache: Cache | None,
         writer: Writer | None,
         guard: bool,
+        strips: bool,
     ) -> None:
         self.plan, self.steps, self.listeners = plan, plan.steps, listeners
         self.jobs, self.keep_going, self.cache, self.writer = jobs, keep_going, cache, writer
         self.condition = threading.Condition()
         self.results = Results(plan, self.condition, cache, guard)
-        self.schedule = Schedule(self.results.sources, self.results.is_there, self.results.is_known)
+        self.strips = strips
         self.result = Result()
         self.idle = 0
         self.stopping = False
@@ -118,6 +123,7 @@ class _Run:
     def carry_out(self) -> Result:
         started = time.perf_counter()
         self.results.find(self.writer)
+        self.schedule = Schedule(self.group_steps(), self.results.is_there, self.results.is_known)
         for index in self.plan.wanted:
             self.schedule.require(index)
         self.tell(RunStarted(len(self.steps), sum(map(self.results.is_known, range(len(self.steps))))))
@@ -143,6 +149,28 @@ class _Run:
             if not self.keep_going:
                 raise self.first_failure()
         return self.result
+
+    def group_steps(self) -> list[tuple[int, ...]]:
+        """Forms the groups; what each step has to wait for. An output of a group waits for the step that leads it."""
+        waits_for = list(self.results.sources)
+        if self.strips:
+            for group in form(self.plan, self.needed(), self.operation):
+                self.results.groups.update(dict.fromkeys(group.steps, group))
+                for index in group.outputs:
+                    waits_for[index] = (group.leader,)
+                waits_for[group.leader] = group.sources
+        return waits_for
+
+    def needed(self) -> list[int]:
+        """The steps that have to be carried out: what is asked for, and what they read, down to known results."""
+        found: set[int] = set()
+        stack = [index for index in self.plan.wanted if not self.results.is_known(index)]
+        while stack:
+            index = stack.pop()
+            if index not in found:
+                found.add(index)
+                stack += [source for source in self.results.sources[index] if not self.results.is_known(source)]
+        return sorted(found)
 
     def first_failure(self) -> PipelineError:
         failure = self.result.failures[0]
@@ -238,6 +266,9 @@ class _Run:
 
     def make(self, index: int) -> bool:
         """A step's result: known, found by its content, or computed. False where it has to wait after all."""
+        group = self.results.groups.get(index)
+        if group is not None and index != group.leader:  # the leader has made it too
+            return self.results.values[index] is not None or self.dissolve(group)
         if self.results.is_known(index) or self.results.find_by_content(index):
             return self.take_known(index)
         try:
@@ -247,6 +278,8 @@ class _Run:
             given = self.gather(index)
             if given is None:
                 return False
+            if group is not None:
+                return self.compute_group(group, given) or self.dissolve(group)
             self.compute(index, given)
             return True
         finally:
@@ -287,7 +320,7 @@ class _Run:
     def gather(self, index: int) -> dict[int, Values] | None:
         """What a step reads, by the step it comes from. None when a stored one was damaged: the step waits for it."""
         given: dict[int, Values] = {}
-        for source in self.results.sources[index]:
+        for source in self.results.read_by(index):
             values = self.results.get(source, self.is_wanted)
             if values is None:
                 with self.condition:
@@ -304,9 +337,7 @@ class _Run:
         try:
             values = self.call(step, inputs)
             self.check_trespass(index, given)
-            for path, state in step.files.items():
-                if not unchanged(path, state):
-                    raise RuntimeError(f"'{path.name}' changed while it was read; run again")
+            self.check_files(step)
         except Cancelled:
             raise
         except BaseException as error:
@@ -322,6 +353,80 @@ class _Run:
         self.results.keep(index, values, seconds, size)
         if self.listeners:
             self.tell(Finished(step.name, step.node.operation.name, seconds, size, tuple(map(str, values))))
+
+    def compute_group(self, group: Group, given: dict[int, Values]) -> bool:
+        """Carries out a group in strips. False where that is not possible; its steps are run one by one then."""
+        members = [self.member(self.steps[index], group.reach[index]) for index in group.steps]
+        leader = self.steps[group.leader]
+
+        def told(done: int, total: int) -> None:
+            self.check_cancelled()
+            self.tell(Progressed(leader.name, done, total, "strips"))
+
+        token = reporter.set(lambda *_: self.check_cancelled())
+        try:
+            made = carry_out(
+                members,
+                group.outputs,
+                given,
+                jobs=self.jobs,
+                worth_keeping=lambda seconds, nbytes: self.results.worth_keeping(group, seconds, nbytes),
+                told=told,
+            )
+        except NotInStrips:
+            return False
+        finally:
+            reporter.reset(token)
+        for index in group.steps:
+            try:
+                if index == group.leader:
+                    self.check_trespass(index, given)
+                self.check_files(self.steps[index])
+            except RuntimeError as error:
+                raise self.node_error(self.steps[index], {}, error) from error
+        self.take_over(group, made)
+        return True
+
+    def member(self, step: Step, reach: int) -> Member:
+        operation = self.operation(step)
+        bound = bind(operation, step.node.params)
+        return Member(step.index, operation, bound, step.node.kinds, step.sources, reach)
+
+    def take_over(self, group: Group, made: Made) -> None:
+        """What a group made: its outputs are held for their readers, what is worth it goes to the cache."""
+        sizes = {index: sum(map(nbytes, values)) for index, values in made.values.items()}
+        for index in group.outputs:
+            self.results.watch(index, made.values[index])
+        with self.condition:
+            for index in group.outputs:
+                self.results.hold(index, made.values[index], sizes[index])
+            for index in group.steps:
+                self.result.computed += 1
+                self.result.node_seconds[self.steps[index].name] = made.seconds[index]
+        needs: dict[int, set[int]] = {}
+        for index in group.steps:
+            needs[index] = {index}.union(*(needs.get(source, ()) for source in self.results.sources[index]))
+            step, values = self.steps[index], made.values.get(index, ())
+            if values:
+                self.results.keep(index, values, sum(made.seconds[i] for i in needs[index]), sizes[index])
+            if self.listeners:
+                if index != group.leader:
+                    self.tell(Started(step.name, step.node.operation.name))
+                shapes = tuple(map(str, values))
+                size, seconds = sizes.get(index, 0), made.seconds[index]
+                self.tell(Finished(step.name, step.node.operation.name, seconds, size, shapes, strips=made.strips))
+
+    def dissolve(self, group: Group) -> bool:
+        """The steps of a group are run one by one after all; False, since this one has to wait for others."""
+        with self.condition:
+            if self.results.groups.get(group.leader) is group:
+                for index in group.steps:
+                    del self.results.groups[index]
+                for index in group.outputs:
+                    if self.schedule.is_open(index):
+                        self.results.drop(self.schedule.rewire(index, self.results.sources[index]))
+                self.wake()
+        return False
 
     def call(self, step: Step, inputs: dict[str, list[Any]]) -> Values:
         operation = self.operation(step)
@@ -347,11 +452,19 @@ class _Run:
 
     def reporter(self, step: Step) -> Callable[[float, float, str], None]:
         def report(done: float, total: float, note: str) -> None:
-            if self.cancelled or (self.stopping and not self.keep_going):
-                raise Cancelled
+            self.check_cancelled()
             self.tell(Progressed(step.name, done, total, note))
 
         return report
+
+    def check_cancelled(self) -> None:
+        if self.cancelled or (self.stopping and not self.keep_going):
+            raise Cancelled
+
+    def check_files(self, step: Step) -> None:
+        for path, state in step.files.items():
+            if not unchanged(path, state):
+                raise RuntimeError(f"'{path.name}' changed while it was read; run again")
 
     def check_trespass(self, index: int, given: dict[int, Values]) -> None:
         """Blames the operation that wrote into an input; what is damaged is not used any more.
@@ -363,8 +476,11 @@ class _Run:
                 continue
             with self.condition:
                 self.results.forget(source, values)
-                suspects = self.suspects.setdefault(source, {index})
-                suspects.update(self.schedule.running_readers(source))
+                suspects = self.suspects.setdefault(source, set())
+                for reader in {index, *self.schedule.running_readers(source)}:
+                    group = self.results.groups.get(reader)
+                    members = [i for i in group.steps if source in self.results.sources[i]] if group else [reader]
+                    suspects.update(members)
                 found = [self.steps[i].node.operation for i in sorted(suspects)]
             changed = f"the value of '{self.steps[source].name}' changed while this node ran"
             plugin, *others = dict.fromkeys(f"plugin '{operation.plugin}' ('{operation.name}')" for operation in found)

@@ -7,7 +7,7 @@ order keeps few values alive.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 NEW, WAITING, RUNNING, DONE, LOST = range(5)
 """LOST: failed, or not run because something it needs failed."""
@@ -21,7 +21,7 @@ class Schedule:
     """
 
     def __init__(
-        self, sources: Sequence[tuple[int, ...]], is_there: Callable[[int], bool], is_known: Callable[[int], bool]
+        self, sources: list[tuple[int, ...]], is_there: Callable[[int], bool], is_known: Callable[[int], bool]
     ) -> None:
         self.sources, self.is_there, self.is_known = sources, is_there, is_known
         count = len(sources)
@@ -61,6 +61,10 @@ class Schedule:
             if not missing:
                 heapq.heappush(self._ready, index)
 
+    def is_open(self, index: int) -> bool:
+        """Whether a step is asked for, and neither done nor lost."""
+        return self.state[index] in (WAITING, RUNNING)
+
     def take(self) -> int:
         """The next step to run; only while `is_ready`."""
         index = heapq.heappop(self._ready)
@@ -68,7 +72,7 @@ class Schedule:
         return index
 
     def again(self, index: int) -> None:
-        """A running step whose recorded result turned out damaged: it has to be run after all."""
+        """A step that has to be run after all, say because its recorded result turned out damaged."""
         self.state[index] = NEW
         self.open -= 1
         self.require(index)
@@ -80,6 +84,23 @@ class Schedule:
         self._readers[source].append(index)
         if self.state[source] == DONE:
             self.require(source)
+
+    def rewire(self, index: int, sources: tuple[int, ...]) -> list[int]:
+        """Other sources for a step that runs or waits: it waits for those. Returns results nobody reads any more."""
+        before, read = self.sources[index], self._reads[index]
+        if self.state[index] == WAITING:
+            for source in before:
+                self._readers[source] = [reader for reader in self._readers[source] if reader != index]
+            self._ready = [ready for ready in self._ready if ready != index]
+            heapq.heapify(self._ready)
+        self.sources[index] = sources
+        self.again(index)
+        unread = []
+        for source in before if read else ():
+            self.uses[source] -= 1
+            if not self.uses[source]:
+                unread.append(source)
+        return unread
 
     def done(self, index: int) -> list[int]:
         """A step has its result; returns the steps whose results nobody will read any more."""

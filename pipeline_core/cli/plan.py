@@ -45,7 +45,8 @@ def command(
 ) -> None:
     """Show what running a pipeline FILE would do: the steps in order, with keys, sizes and bytes. Nothing runs.
 
-    Every step is a hit, a run with the reason, or not needed because what reads it is there.
+    Every step is a hit, a run with the reason, or not needed because what reads it is there. Steps of one group are
+    carried out together, a few rows at a time.
     """
     from pipeline_core.devices import choose
     from pipeline_core.plan import make_plan
@@ -53,12 +54,13 @@ def command(
     graph = load(file, params)
     plan = make_plan(graph, only=only, device=choose(device), values=False)
     found = _findings(plan, cache_dir, no_cache)
+    groups = _groups(plan, found)
     if as_json:
-        click.echo(json.dumps(_as_json(plan, found), indent=2))
+        click.echo(json.dumps(_as_json(plan, found, groups), indent=2))
         return
     say_warnings(graph, lambda line: click.echo(line, err=True))
-    rows = [_row(step, finding) for step, finding in zip(plan.steps, found, strict=True)]
-    click.echo(table(["step", "operation", "key", "gives", "bytes", "device", "state"], rows, right={4}))
+    rows = [_row(step, finding, groups) for step, finding in zip(plan.steps, found, strict=True)]
+    click.echo(table(["step", "operation", "key", "gives", "bytes", "device", "group", "state"], rows, right={4}))
     for target in plan.targets:
         if target.path is not None:
             click.echo(f"{target.name} -> {target.path}")
@@ -76,7 +78,16 @@ def _findings(plan: Plan, cache_dir: str | None, no_cache: bool) -> list[Finding
         return findings(plan, cache, Writer(plan, cache=cache))
 
 
-def _row(step: Step, finding: Finding) -> list[str]:
+def _groups(plan: Plan, found: list[Finding]) -> dict[int, int]:
+    """The number of the group that a step would be carried out in, counted from 1."""
+    from pipeline_core.groups import form
+
+    needed = [step.index for step, finding in zip(plan.steps, found, strict=True) if finding.state == "run"]
+    groups = form(plan, needed, lambda step: plan.graph.catalogue.load(step.node.operation))
+    return {index: number for number, group in enumerate(groups, 1) for index in group.steps}
+
+
+def _row(step: Step, finding: Finding, groups: dict[int, int]) -> list[str]:
     gives = ", ".join("?" if fact is None else str(fact) for fact in step.facts)
     if step.node.kinds == ("File",):
         gives = f"a {step.node.params.get('format', '')} file"
@@ -87,11 +98,12 @@ def _row(step: Step, finding: Finding) -> list[str]:
         gives,
         "" if step.bytes is None else size(step.bytes),
         step.device,
+        str(groups.get(step.index, "")),
         f"{finding.state}: {finding.why}" if finding.why else finding.state,
     ]
 
 
-def _as_json(plan: Plan, found: list[Finding]) -> dict[str, Any]:
+def _as_json(plan: Plan, found: list[Finding], groups: dict[int, int]) -> dict[str, Any]:
     return {
         "device": plan.device,
         "peak_bytes": plan.peak_bytes,
@@ -105,6 +117,7 @@ def _as_json(plan: Plan, found: list[Finding]) -> dict[str, Any]:
                 "bytes": step.bytes,
                 "device": step.device,
                 "inputs": {name: [plan.steps[i].name for i, _ in links] for name, links in step.sources},
+                "group": groups.get(step.index),
                 "drops": [plan.steps[i].name for i in step.last],
                 "state": finding.state,
                 "why": finding.why,

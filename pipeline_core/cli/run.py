@@ -37,6 +37,7 @@ from pipeline_core.cli.options import (
 @CACHE
 @NO_CACHE
 @click.option("--cache-limit", metavar="SIZE", help="How large the cache may grow, e.g. 20G; remembered.")
+@click.option("--no-strips", is_flag=True, help="Carry out every node on whole pictures, not a few rows at a time.")
 @click.option("--no-metadata", is_flag=True, help="Leave out of saved pictures how they were made.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -107,6 +108,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
                 jobs=asked.jobs,
                 keep_going=asked.keep_going,
                 metadata=not asked.no_metadata,
+                strips=not asked.no_strips,
                 listeners=[display],
             )
         stamp = make_stamp(plan, result) if key is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,10 +230,3 @@ def _nearby(param: Param, value: Any, files: tuple[Path, Path]) -> Iterator[Any]
                 yield [*value[:i], other, *value[i + 1 :]]
         yield [*value, *value[-1:]]
     yield from (example_value(param.name, param.schema, (WIDTH, HEIGHT), str(files[0])), None, 0, 1, 0.5, "#102030")
-
-
-def reach(operation: Operation, params: Mapping[str, Any]) -> float:
-    """The radius that `support` gives for these params; infinite where it does not say."""
-    support = operation.facts.support
-    found = support(**params) if callable(support) else support
-    return math.inf if found is None else float(found)

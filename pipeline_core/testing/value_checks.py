@@ -10,8 +10,9 @@ import numpy as np
 from pipeline_core.call import call
 from pipeline_core.errors import OperationError
 from pipeline_core.image import Raster, Table
-from pipeline_core.operation import bind
-from pipeline_core.testing.samples import HEIGHT, WIDTH, Trial, reach
+from pipeline_core.operation import bind, support_radius
+from pipeline_core.strips import Member, NotInStrips, carry_out
+from pipeline_core.testing.samples import HEIGHT, WIDTH, Trial
 from pipeline_core.testing.subject import ContractError, Inputs, Subject, same
 from pipeline_core.values import change_buffers, fingerprint, move, put_together, take_apart
 
@@ -19,6 +20,7 @@ CLOSE = 1e-6
 """How far results may lie apart that need not be bit for bit the same."""
 
 CLOSE_ON_ACCELERATORS = 1e-4
+STRIPS = (1, 5, 13)
 
 
 def gives_what_it_says(subject: Subject) -> None:
@@ -143,12 +145,7 @@ def _as_tensors(inputs: Inputs) -> Inputs:
 def runs_in_tiles(subject: Subject) -> None:
     """With `support`, a tile and a margin of that radius give the pixels that the whole gives."""
     for trial, outputs in subject.accepted():
-        try:
-            radius = reach(subject.operation, bind(subject.operation, trial.params))
-        except Exception as error:
-            raise ContractError(f"{trial}: support(**params) raised {type(error).__name__}: {error}") from error
-        if math.isnan(radius) or radius < 0:
-            raise ContractError(f"{trial}: support must be a radius of 0 or more, got {radius}")
+        radius = _radius(subject, trial)
         if not all(isinstance(value, Raster) and value.size == (WIDTH, HEIGHT) for value in outputs):
             continue
         for rows, columns in _tiles(trial.form.wrap):
@@ -164,6 +161,42 @@ def runs_in_tiles(subject: Subject) -> None:
             tile = tuple(_cut(value, *inner) for value in given or ())
             whole = tuple(_cut(value, rows, columns) for value in outputs)
             same(f"{trial}: a tile with a margin of {margin} pixels differs from the whole", whole, tile, CLOSE)
+
+
+def _radius(subject: Subject, trial: Trial) -> float:
+    try:
+        radius = support_radius(subject.operation, bind(subject.operation, trial.params))
+    except Exception as error:
+        raise ContractError(f"{trial}: support(**params) raised {type(error).__name__}: {error}") from error
+    if math.isnan(radius) or radius < 0:
+        raise ContractError(f"{trial}: support must be a radius of 0 or more, got {radius}")
+    return radius
+
+
+def runs_in_strips(subject: Subject) -> None:
+    """With `support`, the whole made a few rows at a time is the whole: bit for bit where it is pointwise."""
+    for trial, outputs in subject.accepted():
+        radius = _radius(subject, trial)
+        if radius > HEIGHT or not all(isinstance(value, Raster) and value.size == (WIDTH, HEIGHT) for value in outputs):
+            continue
+        given = trial.inputs()
+        links = tuple(
+            (name, tuple((number, i) for i in range(len(values))))
+            for number, (name, values) in enumerate(given.items())
+        )
+        values = {number: tuple(found) for number, found in enumerate(given.values())}
+        kinds = [type(value).__name__ for value in outputs]
+        bound = bind(subject.operation, trial.params)
+        member = Member(len(given), subject.operation, bound, kinds, links, math.ceil(radius))
+        for rows in STRIPS:
+            try:
+                made = carry_out([member], [member.index], values, jobs=1, rows=rows)
+            except NotInStrips as error:
+                if error.__cause__ is None or isinstance(error.__cause__, OperationError):
+                    continue  # it says so, and is run on the whole
+                raise ContractError(f"{trial}: on a strip it raised {error.__cause__!r}") from error
+            what = f"{trial}: made of strips of {rows} rows it differs from the whole"
+            same(what, outputs, made.values[member.index], CLOSE if radius else 0.0)
 
 
 def _tiles(wrap: bool) -> list[tuple[slice, slice]]:

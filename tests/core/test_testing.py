@@ -39,7 +39,7 @@ def glow(
 ) -> AnyRaster:
     """Add a soft copy."""
     soft = blurred(image.pixels, radius) * amount
-    return image.with_pixels(image.pixels + (soft if mask is None else soft * mask.pixels))
+    return image.with_pixels(image.pixels + (soft if mask is None else soft * mask.pixels), wrap=(False, False))
 
 
 def mixed(images: list[Image], *, weights: list[float] | None = None) -> Parts:
@@ -153,7 +153,14 @@ def reaches_further(image: Image) -> Image:
 @operation(support=0)
 def depends_on_place(image: Image) -> Image:
     """A ramp, said to be pointwise."""
-    return image.with_pixels(image.pixels + torch.arange(image.width, device=image.pixels.device))
+    down = torch.arange(image.height, device=image.pixels.device)[:, None]
+    return image.with_pixels(image.pixels + down + torch.arange(image.width, device=image.pixels.device))
+
+
+@operation(support=2)
+def ignores_the_seam(image: Image) -> Image:
+    """A blur that does not read across the seam of a picture that tiles, and says that it still tiles."""
+    return image.with_pixels(blurred(image.pixels, 2))
 
 
 @operation(support=lambda radius: 1 / radius)
@@ -209,6 +216,10 @@ def holds_an_object(image: Image) -> Handle:
         (ranks_items, "treats_a_batch_as_its_items", "differs from the same image alone"),
         (reaches_further, "runs_in_tiles", "a tile with a margin of 1 pixels differs"),
         (depends_on_place, "runs_in_tiles", "a tile with a margin of 0 pixels differs"),
+        (depends_on_place, "runs_in_strips", "made of strips of 1 rows it differs from the whole"),
+        (reaches_further, "runs_in_strips", "made of strips of 1 rows it differs from the whole"),
+        (ignores_the_seam, "runs_in_strips", "image of RGB float32 tiling: made of strips of 1 rows it differs"),
+        (support_fails, "runs_in_strips", "support(**params) raised ZeroDivisionError"),
         (support_fails, "runs_in_tiles", "support(**params) raised ZeroDivisionError"),
         (infers_wrongly, "infers_what_it_gives", "is inferred as 40x32 RGB float32"),
         (infers_refusal, "infers_what_it_gives", "refused before the run, taken by the run"),

@@ -1,0 +1,66 @@
+"""Large buffers that are used again: fresh memory costs a page fault every few kilobytes, more than most operations.
+
+Nobody gives a buffer back. It is free again when no array, tensor or memory view of it is left, and that is asked of
+the memory itself: a view that a plugin keeps is safe.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import threading
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+IDLE = 512 << 20
+"""Bytes that may wait for their next use."""
+ALIGNMENT = 1 << 21
+
+
+class Pool:
+    """Anonymous memory maps, of whole huge pages where the system has them."""
+
+    def __init__(self, idle: int = IDLE) -> None:
+        self.idle = idle
+        self._lock = threading.Lock()
+        self._maps: list[tuple[mmap.mmap, weakref.ref[Any]]] = []
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+        """As `numpy.empty`."""
+        kind = np.dtype(dtype)
+        count = math.prod(shape)
+        size = -(-count * kind.itemsize // ALIGNMENT) * ALIGNMENT
+        with self._lock:
+            mapped = self._take(size)
+            array = np.frombuffer(mapped, kind, count)
+            # Every view of the array, and every tensor on it, keeps the array's base alive.
+            self._maps.append((mapped, weakref.ref(array.base)))
+        return array.reshape(shape)
+
+    def _take(self, size: int) -> mmap.mmap:
+        """The idle map that fits best, or a fresh one; of the others the longest idle go while there are too many."""
+        idle = [entry for entry in self._maps if entry[1]() is None]
+        fitting = [entry for entry in idle if size <= len(entry[0]) <= size + size // 4]
+        best = min(fitting, key=lambda entry: len(entry[0]), default=None)
+        waiting = sum(len(entry[0]) for entry in idle)
+        for entry in idle:
+            if entry is best or waiting > self.idle:
+                waiting -= len(entry[0])
+                self._maps.remove(entry)
+        return best[0] if best is not None else _fresh(size)
+
+
+def _fresh(size: int) -> mmap.mmap:
+    mapped = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without huge pages
+            mapped.madvise(mmap.MADV_HUGEPAGE)
+    return mapped
+
+
+pool = Pool()
+"""The process's own."""

@@ -1,0 +1,329 @@
+"""Groups carried out in strips: the same values, the same records, the same errors as step by step."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, operation, progress
+from pipeline_core import groups as groups_module
+from pipeline_core import strips as strips_module
+from pipeline_core.api import run_graph
+from pipeline_core.cache import Cache
+from pipeline_core.events import Event, Finished, Progressed
+from pipeline_core.graph import Graph
+from pipeline_core.run import Result
+
+WIDTH, HEIGHT = 50, 203
+
+
+@pytest.fixture(autouse=True)
+def _small_pictures_count_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups_module, "SMALL", 0)
+    monkeypatch.setattr(strips_module, "SMALL", 0)
+    monkeypatch.setattr(strips_module, "STRIP", 1)
+
+
+@operation(cache="never")
+def photo(*, seed: int = 1, channels: str = "RGBA", dtype: str = "float32", wrap: bool = False) -> Image:
+    """Noise."""
+    pixels = np.random.default_rng(seed).random((2, HEIGHT, WIDTH, len(channels)), np.float32)
+    if dtype != "float32":
+        pixels = np.rint(pixels * np.iinfo(dtype).max).astype(dtype)
+    alpha = "straight" if "A" in channels else "none"
+    return Image(pixels, channels=tuple(channels), alpha=alpha, wrap=(wrap, wrap))  # type: ignore[arg-type]  # one of its literals
+
+
+@operation(support=0)
+def brighter(image: Image, *, amount: float = 1.5) -> Image:
+    """Torch, as anybody would write it."""
+    return image.with_pixels(image.pixels * amount)
+
+
+@operation(support=0)
+def moved(image: Image) -> Image:
+    """Keeps the type."""
+    return image.with_buffer(image.buffer[..., list(range(len(image.channels)))[::-1]])
+
+
+@operation(support=0)
+def both(first: Image, second: Image) -> Image:
+    """Two pictures."""
+    return first.with_array(first.array - second.array)
+
+
+class Parts(NamedTuple):
+    image: Image
+    mask: Mask
+
+
+@operation(support=0)
+def parted(image: Image) -> Parts:
+    """Two outputs."""
+    return Parts(
+        image.with_pixels(image.pixels[:, :3], channels=("R", "G", "B"), alpha="none"), Mask(image.buffer[..., 3:])
+    )
+
+
+@operation(support=0)
+def masked(image: Image, mask: Mask) -> Image:
+    """An image and a mask."""
+    return image.with_pixels(image.pixels * mask.pixels)
+
+
+def ran(made: Pipeline | Graph, *, strips: bool = True, **given: Any) -> tuple[Result, list[Event]]:
+    events: list[Event] = []
+    graph = made if isinstance(made, Graph) else made.graph()
+    return run_graph(graph, cache=given.pop("cache", False), strips=strips, listeners=[events.append], **given), events
+
+
+def in_strips(events: list[Event]) -> dict[str, int]:
+    return {event.node: event.strips for event in events if isinstance(event, Finished) and event.strips}
+
+
+def same_as_whole(made: Pipeline, nodes: set[str], close: float = 0.0) -> None:
+    """These nodes run in strips, and every output is what it is without."""
+    for jobs in (1, 3):
+        found, events = ran(made, jobs=jobs)
+        assert set(in_strips(events)) == nodes
+        whole, events = ran(made, strips=False)
+        assert in_strips(events) == {}
+        assert found.computed == whole.computed
+        for name, value in whole.outputs.items():
+            other = found.outputs[name]
+            assert str(other) == str(value)
+            assert type(other.buffer) is type(value.buffer)
+            assert other.buffer.shape == value.buffer.shape
+            assert np.allclose(other.array, value.array, rtol=0, atol=close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16"])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_chain_gives_the_same(dtype: str, wrap: bool) -> None:
+    made = Pipeline()
+    node = made.node("photo", photo, dtype=dtype, wrap=wrap)
+    for name in ("a", "b"):
+        node = made.node(name, moved, image=node)
+        made.output(name, node)  # kept as a value, and read
+    node = made.node("blurred", "blur", image=node, sigma=1.5)
+    made.output("c", made.node("c", brighter, image=node))
+    same_as_whole(made, {"a", "b", "blurred", "c"}, close=1e-6)
+
+
+def test_branches_several_outputs_and_masks() -> None:
+    made = Pipeline()
+    node = made.node("photo", photo)
+    parts = made.node("parts", parted, image=made.node("bright", brighter, image=node))
+    soft = made.node("soft", "feather_mask", mask=parts["mask"], radius=3)
+    made.output("card", made.node("card", masked, image=parts["image"], mask=soft))
+    made.output("soft", soft)
+    made.output("difference", made.node("difference", both, first=node, second=made.node("turned", moved, image=node)))
+    same_as_whole(made, {"parts", "bright", "soft", "card", "difference", "turned"}, close=1e-6)
+
+
+def test_margins_are_the_frame_at_its_edges_only() -> None:
+    made = Pipeline()
+    node = made.node("photo", photo, channels="RGB")
+    for i, (name, params) in enumerate(
+        [("median", {"radius": 2}), ("dilate", {"radius": 3}), ("unsharp_mask", {"sigma": 1.0}), ("sharpen", {})]
+    ):
+        node = made.node(f"n{i}", name, image=node, **params)
+    made.output("last", node)
+    same_as_whole(made, {"n0", "n1", "n2", "n3"}, close=1e-6)
+
+
+def test_strips_that_do_not_divide_the_height(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Pipeline()
+    made.output("last", made.node("near", "blur", image=made.node("photo", photo), sigma=2.0))
+    for least in (1, 7, 202, 203, 500):
+        monkeypatch.setattr(strips_module, "LEAST", least)
+        same_as_whole(made, {"near"}, close=1e-6)
+
+
+@operation(support=0)
+def fussy(image: Image) -> Image:
+    """Fails on a strip."""
+    if image.height < HEIGHT:
+        raise OperationError("too small")
+    return image.with_pixels(image.pixels + 1)
+
+
+@operation(support=0)
+def tells_its_height(image: Image) -> Image:
+    """Says something of a strip that is not so of the whole."""
+    return image.with_pixels(image.pixels + 1, meta={"height": str(image.height)})
+
+
+@operation(support=0)
+def longer(image: Image) -> Image:
+    """Not what `support` says."""
+    return image.with_pixels(torch.cat([image.pixels, image.pixels], 2))
+
+
+@pytest.mark.parametrize("function", [fussy, tells_its_height, longer])
+def test_what_does_not_work_in_strips_is_run_whole(function: Callable[..., Any], tmp_path: Path) -> None:
+    made = Pipeline()
+    first = made.node("first", brighter, image=made.node("photo", photo))
+    last = made.node("last", brighter, image=made.node("odd", function, image=first))
+    made.output("first", first)
+    made.output("last", last)
+    whole, _ = ran(made, strips=False)
+    with Cache.open(tmp_path, memory=0) as cache:
+        found, events = ran(made, cache=cache)
+        assert in_strips(events) == {}
+        assert np.array_equal(found.outputs["last"].array, whole.outputs["last"].array)
+        assert np.array_equal(found.outputs["first"].array, whole.outputs["first"].array)
+        assert found.outputs["last"].meta == whole.outputs["last"].meta
+        cache.flush()
+        again, _ = ran(made, cache=cache)
+    assert again.computed == 0
+
+
+@operation(support=0)
+def fails(image: Image) -> Image:
+    """Fails."""
+    raise OperationError(f"no luck with {image.height} rows")
+
+
+def test_an_error_speaks_of_the_whole_picture() -> None:
+    made = Pipeline()
+    made.output("bad", made.node("bad", fails, image=made.node("good", brighter, image=made.node("photo", photo))))
+    with pytest.raises(NodeError, match=f"'bad'.*no luck with {HEIGHT} rows") as caught:
+        ran(made)
+    assert f"{WIDTH}x{HEIGHT}" in str(caught.value.inputs)
+
+
+@operation(support=0)
+def writes(image: Image) -> Image:
+    """Writes into its input."""
+    image.pixels.mul_(2)
+    return image.with_pixels(image.pixels * 1)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_writes_into_an_input_is_named(first: bool) -> None:
+    """Into what the group was given, or into a strip that another step reads."""
+    made = Pipeline()
+    node = made.node("photo", photo)
+    if not first:
+        node = made.node("bright", brighter, image=node)
+    bad = made.node("bad", writes, image=node)
+    made.output("both", made.node("both", both, first=node, second=bad))
+    with pytest.raises(NodeError, match=r"'writes'.*writes into its input"):
+        ran(made)
+
+
+def test_what_is_made_in_strips_is_found_again(tmp_path: Path) -> None:
+    def made(amount: float) -> Graph:
+        pipeline = Pipeline()
+        node = pipeline.node("photo", photo)
+        node = pipeline.node("inside", brighter, image=node, amount=amount)
+        first = pipeline.node("first", brighter, image=node)
+        pipeline.output("first", first)
+        pipeline.output("last", pipeline.node("last", brighter, image=first))
+        return pipeline.graph()
+
+    with Cache.open(tmp_path, memory=0) as cache:
+        assert ran(made(2.0), cache=cache)[0].computed == 4
+        cache.flush()
+        again, _ = ran(made(2.0), cache=cache)
+        assert again.computed == 0
+        plain, _ = ran(made(2.0), strips=False)
+        for name, value in plain.outputs.items():
+            assert np.array_equal(again.outputs[name].array, value.array)
+
+
+def test_a_change_above_a_group_that_changes_no_pixel_runs_nothing_in_it(tmp_path: Path) -> None:
+    @operation(cache="always")
+    def upstream(*, version: int) -> Image:
+        """The same whatever the version."""
+        return photo()
+
+    def made(version: int) -> Graph:
+        pipeline = Pipeline()
+        inside = pipeline.node("inside", brighter, image=pipeline.node("upstream", upstream, version=version))
+        pipeline.output("last", pipeline.node("last", moved, image=inside))
+        return pipeline.graph()
+
+    with Cache.open(tmp_path, memory=0) as cache:
+        assert ran(made(1), cache=cache)[0].computed == 3
+        cache.flush()
+        assert ran(made(2), cache=cache)[0].computed == 1
+
+
+@operation(support=0)
+def dear(image: Image) -> Image:
+    """Takes its time for every strip."""
+    threading.Event().wait(0.02)
+    return image.with_pixels(image.pixels + 1)
+
+
+def test_a_dear_step_inside_a_group_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline_core.cache.storing.SMALL", 0)  # else everything this small is kept
+
+    def made(amount: float) -> Graph:
+        pipeline = Pipeline()
+        node = pipeline.node("photo", photo)
+        for name, function in (("cheap", brighter), ("dear", dear)):
+            node = pipeline.node(name, function, image=node)
+        pipeline.output("last", pipeline.node("last", brighter, image=node, amount=amount))
+        return pipeline.graph()
+
+    with Cache.open(tmp_path, memory=0) as cache:
+        assert ran(made(1.0), cache=cache)[0].computed == 4
+        cache.flush()
+        found, _ = ran(made(2.0), cache=cache)
+        assert set(found.node_seconds) == {"last"}
+        assert np.array_equal(found.outputs["last"].array, ran(made(2.0), strips=False)[0].outputs["last"].array)
+
+
+def test_progress_and_cancel_between_strips() -> None:
+    seen: list[Progressed] = []
+    calls: list[int] = []
+
+    @operation(support=0)
+    def noted(image: Image) -> Image:
+        """Counts its calls."""
+        calls.append(image.height)
+        progress(1, 2)
+        return image.with_pixels(image.pixels + 1)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Progressed):
+            seen.append(event)
+            if event.done == 3:
+                raise KeyboardInterrupt
+
+    made = Pipeline()
+    made.output("last", made.node("last", noted, image=made.node("photo", photo)))
+    with pytest.raises(KeyboardInterrupt):
+        run_graph(made.graph(), cache=False, jobs=1, listeners=[listen])
+    assert {(event.node, event.total, event.note) for event in seen} == {("last", math.ceil(HEIGHT / 16), "strips")}
+    assert len(calls) < HEIGHT // 16
+
+
+def test_pictures_of_several_heights_are_run_whole() -> None:
+    @operation(support=0)
+    def placed(base: Image, top: Image) -> Image:
+        """Takes any sizes."""
+        array = base.array.copy()
+        array[:, : top.height // 2] += top.array[:, : top.height // 2, : base.width]
+        return base.with_array(array)
+
+    @operation
+    def half(image: Image) -> Image:
+        """The upper half; nobody knows before."""
+        return image.with_array(image.array[:, : image.height // 2])
+
+    made = Pipeline()
+    node = made.node("photo", photo)
+    top = made.node("top", half, image=node)
+    made.output("last", made.node("last", placed, base=made.node("bright", brighter, image=node), top=top))
+    same_as_whole(made, set())
