@@ -1,13 +1,14 @@
 """Every operation of every installed plugin keeps the contract; no operation can skip it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from pipeline_depth.deep_image import DeepImage
 from pipeline_models import networks
 
-from pipeline_core import Model
+from pipeline_core import Model, Table
 from pipeline_core.testing import contract
 
 
@@ -22,11 +23,15 @@ def deep_image(seed: int) -> DeepImage:
     return DeepImage(np.concatenate([[0], np.cumsum(counts)]), samples, 6, 5, ("Y", "A", "Z", "ZBack"))
 
 
-def tiny_upscaler() -> Model:
-    config = {"factor": 2, "width": 4, "blocks": 1}
-    torch.manual_seed(1)
-    return Model("residual_upscaler", networks.make("residual_upscaler", config).state_dict(), config)
+def untrained(architecture: str, **config: Any) -> Model:
+    """A network as small as can be, with random numbers."""
+    torch.manual_seed(0)
+    return Model(architecture, networks.make(architecture, config).state_dict(), config)
 
+
+CLASSIFIER = untrained("small_classifier", channels=1, labels=["a", "b"], size=[8, 8], width=4, features=6)
+ONE_BOX = Table(("x", "y", "width", "height", "label", "score"), ((3.5, 4.0, 12.0, 9.5, "a", 0.75),))
+UPSCALER = untrained("residual_upscaler", factor=2, width=4, blocks=1)
 
 test_contract = contract(
     params={
@@ -39,7 +44,12 @@ test_contract = contract(
         "stack_layers": {"names": ["figure", "ground"]},
     },
     values={
-        "super_resolve": {Model: [tiny_upscaler()]},
+        "super_resolve": {Model: [UPSCALER]},
         DeepImage: [deep_image(1), deep_image(2)],
+        "classify": {Model: [CLASSIFIER]},
+        "compare_sets": {Model: [CLASSIFIER]},
+        "nearest": {Model: [CLASSIFIER]},
+        "draw_boxes": {Table: [ONE_BOX]},
+        "crop_by_boxes": {Table: [ONE_BOX]},
     },
 )

@@ -40,6 +40,9 @@ class Reading(BaseModel):
     labels: Annotated[list[str] | None, Field(description="names of the classes, in order")] = None
 
 
+As = Annotated[Reading, Field(description="how a network that does not say so itself wants its pictures")]
+
+
 @dataclass(frozen=True)
 class Reader:
     """A network with what it wants."""
