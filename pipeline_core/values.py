@@ -54,8 +54,7 @@ def _collect(value: Any, found: list[Any]) -> None:
             _collect(getattr(value, name), found)
     elif kind is tuple or kind is list:
         for part in value:
-            if type(part) not in _PLAIN:
-                _collect(part, found)
+            _collect(part, found)
     elif is_buffer(value):
         found.append(value)
     elif isinstance(value, Mapping):

@@ -3,4 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-OPERATIONS: list[Callable[..., Any]] = []
+from pipeline_models.inpaint.operations import inpaint, outpaint, remove_object
+
+OPERATIONS: list[Callable[..., Any]] = [inpaint, outpaint, remove_object]

@@ -1,0 +1,150 @@
+"""Holes filled by a network that knows photographs: smoothly first, then with what is missing added."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_core import Image, Model, OperationError
+from pipeline_models import networks
+from pipeline_models.inpaint.diffusion import Wrap, diffused
+from pipeline_models.inpaint.holes import Fill
+from pipeline_models.memory import bytes_per_pixel
+from pipeline_models.upscale.photograph import color_groups, decoded, encoded
+from pipeline_models.upscale.tiles import Tile, in_tiles
+
+WIDEST_TILE = 1024
+SPREADS = (0.05, 0.4)
+"""Colours are given to the network as differences from their mean, in units of their spread, which is held to these."""
+
+
+@dataclass(frozen=True)
+class Inpainter:
+    """A network as it is used here.
+
+    step    height and width of what it is given are multiples of this
+    reach   how far, in pixels, what an output pixel depends on may lie from it
+    """
+
+    network: nn.Module
+    step: int
+    reach: int
+
+    @property
+    def margin(self) -> int:
+        """What a tile is read with around it."""
+        return math.ceil(self.reach / self.step) * self.step
+
+
+def inpainter_of(model: Model, device: str) -> Inpainter:
+    """The network of a model. OperationError where it does something else."""
+    network = networks.build(model, device)
+    step, reach = getattr(network, "step", None), getattr(network, "reach", None)
+    if not (isinstance(step, int) and isinstance(reach, int)):
+        task = model.manifest.get("task", model.architecture)
+        raise OperationError(f"'{model.name}' ({task}) does not fill holes")
+    return Inpainter(network, step, reach)
+
+
+def learned(inpainter: Inpainter, tile: int | None, memory: int) -> Fill:
+    """Colours by the network, in tiles; all other channels smoothly."""
+
+    def fill(image: Image, known: Tensor) -> Tensor:
+        side = tile or _side(inpainter, memory, str(known.device))
+        result = diffused(image.pixels, known, image.wrap)
+        for where in color_groups(image):
+            result[:, where] = _photograph(image, where, known, inpainter, side)
+        return result
+
+    return fill
+
+
+def _side(inpainter: Inpainter, memory: int, device: str) -> int:
+    """Of a tile that takes so many MiB with its margin."""
+    edge = 8 * inpainter.step
+    each = bytes_per_pixel(_Alone(inpainter.network), torch.zeros((1, 3, edge, edge), device=device))
+    return max(inpainter.step, min(WIDEST_TILE, int(math.sqrt(memory * 2**20 / each)) - 2 * inpainter.margin))
+
+
+class _Alone(nn.Module):
+    """The network, given a picture alone: what it takes does not depend on where the hole is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return cast("Tensor", self.network(pixels, pixels[:, :1]))
+
+
+def _photograph(image: Image, where: list[int], known: Tensor, inpainter: Inpainter, side: int) -> Tensor:
+    """Channels that are one colour. The network sees them from 0 to 1; what lies beyond is filled smoothly, and added."""
+    given = image.pixels[:, where]
+    color = given.clamp(0, 1)
+    beyond = given - color
+    linear = image.color.startswith("lin_")
+    if linear:
+        color = encoded(color)
+    count = known.sum()
+    mean = (color * known).sum((2, 3), keepdim=True) / count
+    spread = (((color - mean) * known) ** 2).sum((2, 3), keepdim=True).div(count).mean().sqrt().clamp(*SPREADS)
+    smooth = diffused((color - mean) / spread, known, image.wrap)
+    found = _in_tiles(smooth, 1 - known, image.wrap, inpainter, side) * spread + mean
+    # A fill that is lighter or darker than all that is known is a ringing.
+    low = torch.where(known > 0, color, math.inf).amin((2, 3), keepdim=True)
+    high = torch.where(known > 0, color, -math.inf).amax((2, 3), keepdim=True)
+    found = torch.maximum(torch.minimum(found, high), low)
+    if linear:
+        found = decoded(found)
+    return found + diffused(beyond, known, image.wrap) if bool((beyond != 0).any()) else found
+
+
+@torch.no_grad()
+def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, side: int) -> Tensor:
+    """The network over every part of the picture in which there are holes."""
+    result = smooth.clone()
+    height, width = smooth.shape[2:]
+    step = inpainter.step
+
+    def work(tile: Tile) -> None:
+        inside = hole[0, 0, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] > 0
+        if not bool(inside.any()):
+            return
+        top, bottom = _span(inside.any(1), tile.top, step)
+        left, right = _span(inside.any(0), tile.left, step)
+        rows, above = _places(top, bottom, height, wrap[1], inpainter)
+        columns, before = _places(left, right, width, wrap[0], inpainter)
+        rows, columns = rows.to(smooth.device), columns.to(smooth.device)
+        pixels, holes = (part[:, :, rows][..., columns] for part in (smooth, hole))
+        found = inpainter.network(pixels.expand(-1, 3, -1, -1), holes)
+        if smooth.shape[1] == 1:
+            found = found.mean(1, keepdim=True)
+        bottom, right = min(bottom, height), min(right, width)
+        found = found[..., above : above + bottom - top, before : before + right - left]
+        result[..., top:bottom, left:right] = found
+
+    in_tiles(work, (height, width), max(step, side), step)
+    return result
+
+
+def _span(any_: Tensor, begin: int, step: int) -> tuple[int, int]:
+    """From the first to behind the last that is true, widened to multiples of `step`."""
+    where = torch.nonzero(any_)[:, 0]
+    first, last = int(where[0]) + begin, int(where[-1]) + begin
+    return first // step * step, (last // step + 1) * step
+
+
+def _places(begin: int, end: int, length: int, wraps: bool, inpainter: Inpainter) -> tuple[Tensor, int]:
+    """Rows or columns of a tile with its margin, and how many of them are before it.
+
+    Round the image where it tiles; else the frame ends it, at a multiple of the network's step.
+    """
+    first, last = begin - inpainter.margin, end + inpainter.margin
+    if wraps:
+        return torch.arange(first, last) % length, begin - first
+    first, last = max(0, first), min(last, math.ceil(length / inpainter.step) * inpainter.step)
+    return torch.arange(first, last).clamp(max=length - 1), begin - first
