@@ -191,7 +191,7 @@ def test_options_that_are_named_exist(page: str) -> None:
     }
     text = _without_other_tools((ROOT / page).read_text(encoding="utf-8"))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - options == set()
-    assert set(re.findall(r"(?:`|\$ )pipeline ([a-z]+)", text)) - set(COMMANDS) == set()
+    assert set(re.findall(r"(?:`|\$ )pipeline ([a-z-]+)", text)) - set(COMMANDS) == set()
 
 
 def _options(command: object) -> set[str]:
@@ -215,7 +215,7 @@ def test_readme_shows_exactly_two_commands_to_set_up() -> None:
 
 
 def test_readme_names_every_command() -> None:
-    table = re.findall(r"^\| `pipeline (\w+)", (ROOT / "README.md").read_text(), re.M)
+    table = re.findall(r"^\| `pipeline ([\w-]+)", (ROOT / "README.md").read_text(), re.M)
     assert sorted(table) == sorted(COMMANDS)
 
 

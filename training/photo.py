@@ -32,7 +32,7 @@ from training.weights import write_model
 
 OUT = Path(__file__).with_name("out")
 BATCH, GIVEN = 16, {2: 40, 4: 24}
-STEPS = {2: 5000, 4: 5000}
+STEPS = {2: 3000, 4: 5000}
 RATE, WARMING, AVERAGING = 1.5e-3, 100, 0.999
 QUADRATIC = 0.05
 """Errors up to about this count by their square, larger ones by their size."""

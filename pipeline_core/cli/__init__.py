@@ -21,6 +21,7 @@ COMMANDS = {
     "ops": ("pipeline_core.cli.ops", "List the operations, or show one."),
     "plugins": ("pipeline_core.cli.plugins", "List the installed plugins."),
     "schema": ("pipeline_core.cli.schema", "Print the JSON Schema of pipeline files."),
+    "convert-model": ("pipeline_core.cli.convert", "Make safetensors of a pickle's tensors, without running it."),
     "completion": ("pipeline_core.cli.completion", "Print the line that turns on completion in your shell."),
 }
 

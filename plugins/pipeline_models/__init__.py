@@ -5,12 +5,20 @@ from typing import Any
 
 from pipeline_core import hookimpl
 from pipeline_models import gan, inpaint, upscale, vision
-from pipeline_models.load import load_model
+from pipeline_models.load import convert_model, encode_model, load_model
 
-__all__ = ["load_model"]
+__all__ = ["convert_model", "encode_model", "load_model"]
 
 
 @hookimpl
 def operations() -> Sequence[Callable[..., Any]]:
     """What this plugin offers."""
-    return [load_model, *upscale.OPERATIONS, *gan.OPERATIONS, *inpaint.OPERATIONS, *vision.OPERATIONS]
+    return [
+        load_model,
+        encode_model,
+        convert_model,
+        *upscale.OPERATIONS,
+        *gan.OPERATIONS,
+        *inpaint.OPERATIONS,
+        *vision.OPERATIONS,
+    ]

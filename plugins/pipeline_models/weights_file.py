@@ -62,8 +62,16 @@ def read_bytes(path: Path) -> np.ndarray[Any, Any]:
     return content[:place]
 
 
-def is_ours(metadata: Mapping[str, str]) -> bool:
-    return _KEY in metadata
+def model_from(metadata: Mapping[str, str], tensors: Mapping[str, Any]) -> Model:
+    """The model of a safetensors file, ours or another's: of the latter only the numbers are known."""
+    if _KEY in metadata:
+        return Model(tensors=tensors, **_facts(metadata))
+    told = {name: metadata[f"modelspec.{key}"] for name, key in _SPEC.items() if f"modelspec.{key}" in metadata}
+    return Model("state_dict", tensors, manifest=told)
+
+
+_SPEC = {"name": "title", "licence": "license", "source": "author"}
+"""What the metadata of others say, by the names of Stability AI's ModelSpec."""
 
 
 def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -71,9 +79,9 @@ def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
         told = json.loads(metadata[_KEY])
         architecture, config, manifest = told["architecture"], told["config"], told["manifest"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise OperationError("this safetensors file does not say what network it is for") from None
+        raise OperationError("this safetensors file tells in no readable way what network it is for") from None
     if not (isinstance(architecture, str) and isinstance(config, dict) and isinstance(manifest, dict)):
-        raise OperationError("this safetensors file does not say what network it is for")
+        raise OperationError("this safetensors file tells in no readable way what network it is for")
     return {"architecture": architecture, "config": config, "manifest": manifest}
 
 

@@ -38,6 +38,7 @@ test_contract = contract(
         "compare_sets": {"patches": 256, "projections": 8},
         "apply_lut": {"path": str(Path(__file__).with_name("warm.cube"))},
         "load_model": {"name": "photo-x2"},
+        "convert_model": {"path": str(Path(__file__).with_name("two.pth"))},  # w: 2x3 of ones, b: 2 of zeros
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
         "remove_background": {"x": 6, "y": 4, "width": 28, "height": 24},
         "resize": {"width": 24},
@@ -45,6 +46,7 @@ test_contract = contract(
     },
     values={
         "super_resolve": {Model: [UPSCALER]},
+        "encode_model": {Model: [UPSCALER]},
         DeepImage: [deep_image(1), deep_image(2)],
         "classify": {Model: [CLASSIFIER]},
         "compare_sets": {Model: [CLASSIFIER]},

@@ -133,7 +133,7 @@ def test_a_bundled_model_is_what_its_page_says(name: str) -> None:
         ({"name": "photo-x2", "path": Path("x")}, "say which model"),
         ({"name": "photo-x22"}, "no model 'photo-x22' comes with the project; did you mean 'photo-x2'?"),
         ({"path": Path("nowhere.safetensors")}, "'nowhere.safetensors' can't be read: No such file"),
-        ({"path": Path(__file__)}, "is not a model that can be loaded"),
+        ({"path": Path(__file__)}, "is no model that is known"),
     ],
 )
 def test_what_can_not_be_loaded_is_told(given: dict[str, Any], said: str) -> None:

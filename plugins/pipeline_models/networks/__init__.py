@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline_core import Model, OperationError
+from pipeline_models import foreign
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +52,7 @@ def build(model: Model, device: str = "cpu") -> nn.Module:
         if key in _kept:
             _kept.move_to_end(key)
             return _kept[key][0]
-        network = _built(model).to(device)
+        network = foreign.network(model, device) if model.architecture in foreign.FORMATS else _built(model).to(device)
         _kept[key] = (network, model.nbytes)
         room = _budget(device)
         for other in [other for other in _kept if other[1] == device and other != key]:
