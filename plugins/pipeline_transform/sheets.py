@@ -84,4 +84,9 @@ def _alike(image: Image, dtype: str, first: Any) -> Any:
         return image.to("cpu").array if image.dtype != dtype else np.asarray(image.to("cpu").buffer)
     if image.dtype != dtype:
         return image.pixels.permute(0, 2, 3, 1).to(first.device)
-    return image.to(str(first.device)).buffer
+    buffer = image.to(str(first.device)).buffer
+    if isinstance(buffer, np.ndarray):  # on the CPU both are at home
+        import torch
+
+        return torch.from_numpy(np.array(buffer))  # a copy: torch has no read-only
+    return buffer

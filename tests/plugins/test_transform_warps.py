@@ -364,7 +364,8 @@ def test_mosaic_is_row_by_row_with_smaller_ones_in_the_middle() -> None:
 def test_mosaic_of_several_dtypes_and_libraries() -> None:
     eight = Image(np.full((2, 2, 2, 3), 51, np.uint8))
     tensor = Image(torch.full((2, 2, 2, 3), 0.5))
-    for images in ([eight, tensor], [tensor, eight]):
+    floats = eight.with_array(eight.array)
+    for images in ([eight, tensor], [tensor, eight], [floats, tensor], [tensor, floats]):
         sheet = mosaic(images)
         assert sheet.dtype == "float32"
         assert sorted(np.unique(sheet.array).tolist()) == pytest.approx([0.2, 0.5])
