@@ -112,7 +112,7 @@ def encode_image(
     profile in JPEG, WebP, AVIF and TIFF). Alpha is straight in all formats but OpenEXR, where it is associated, and
     TIFF, which has the image's own state; an image of the other state is divided or multiplied by its alpha. OpenEXR
     holds channels of any names, so layers too (`stack_layers`); WebP, AVIF and QOI store grey as RGB. The same image and
-    params give the same bytes.
+    params give the same bytes on one kind of machine.
 
     Texts (`meta`) go into iTXt chunks of a PNG, attributes of an OpenEXR and the XMP of JPEG, WebP, AVIF, JPEG XL and
     TIFF; the others have no place for them.

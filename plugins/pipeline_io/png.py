@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 
 from pipeline_core import OperationError
-from pipeline_io import exif, icc, xmp
-from pipeline_io.blocks import map_blocks
+from pipeline_io import exif, icc, png_rows, xmp
 from pipeline_io.facts import CHANNELS, Facts
 
 Array = np.ndarray[Any, Any]
@@ -46,8 +46,6 @@ _KEYWORDS = {
 _NAMES = {keyword: name for name, keyword in _KEYWORDS.items()}
 _XMP = "XML:com.adobe.xmp"
 _MAX_TEXT = 2**24
-_BLOCK_BYTES = 2**20
-_WINDOW = 2**15
 
 
 def probe(content: bytes) -> Facts:
@@ -90,13 +88,13 @@ def probe(content: bytes) -> Facts:
 
 
 def encode(pixels: Array, *, color: str, meta: Mapping[str, str], compression: int) -> bytes:
-    """A PNG of `(H, W, C)` uint8 or uint16 pixels with straight alpha; bytes depend on nothing but the arguments."""
+    """A PNG of `(H, W, C)` uint8 or uint16 pixels with straight alpha; the same bytes for the same arguments on one kind of machine."""
     height, width, samples = pixels.shape
     depth = pixels.dtype.itemsize * 8
     header = struct.pack(">IIBBBBB", width, height, depth, _COLOR_TYPES[samples], 0, 0, 0)
     parts = [_SIGNATURE, _chunk(b"IHDR", header), *_color_chunks(color, grey=samples < 3)]
     parts += _text_chunks(meta)
-    parts += [_chunk(b"IDAT", block) for block in _compressed(pixels, compression)]
+    parts += [_chunk(b"IDAT", block) for block in png_rows.compressed(pixels, compression)]
     return b"".join([*parts, _chunk(b"IEND", b"")])
 
 
@@ -112,7 +110,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
             break
         body = view[at + 8 : at + 8 + length]
         at += 12 + length
-        if zlib.crc32(body, zlib.crc32(name)) == struct.unpack_from(">I", content, at - 4)[0]:
+        if isal_zlib.crc32(body, isal_zlib.crc32(name)) == struct.unpack_from(">I", content, at - 4)[0]:
             yield name, body
         elif not name.isalpha() or name[:1].isupper() or name == b"tRNS":
             raise OperationError(f"damaged png file: a chunk {ascii(bytes(name))[2:-1]} of wrong checksum")
@@ -199,68 +197,6 @@ def _inflate(packed: bytes) -> bytes:
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
-    return b"".join((struct.pack(">I", len(body)), name, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))))
-
-
-def _compressed(pixels: Array, level: int) -> Iterator[bytes]:
-    """The parts of one zlib stream of filtered rows.
-
-    Blocks are deflated side by side, each with the 32 KiB before it as its dictionary and ended at a byte, so that
-    together they are one stream (RFC 1951; the way of pigz).
-    """
-    height, width, samples = pixels.shape
-    step = samples * pixels.dtype.itemsize
-    rows = max(1, _BLOCK_BYTES // (width * step))
-
-    def block(start: int, stop: int) -> tuple[bytes, int, int]:
-        overlap = -(-_WINDOW // (width * step + 1)) if start else 0
-        first = max(start - overlap, 0)
-        lines = _lines(pixels[max(first - 1, 0) : stop])
-        above = lines[:1] if first else np.zeros_like(lines[:1])
-        filtered = _filtered(lines[1:] if first else lines, above, step, level)
-        dictionary = filtered[: start - first].tobytes()[-_WINDOW:]
-        plain = filtered[start - first :].tobytes()
-        deflater = zlib.compressobj(level, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
-        ending = zlib.Z_FINISH if stop == height else zlib.Z_SYNC_FLUSH
-        return deflater.compress(plain) + deflater.flush(ending), zlib.adler32(plain), len(plain)
-
-    checksum = 1
-    yield b"\x78\x01"
-    for packed, part, length in map_blocks(block, height, rows):
-        checksum = _adler32_combine(checksum, part, length)
-        yield packed
-    yield struct.pack(">I", checksum)
-
-
-def _adler32_combine(first: int, second: int, length: int) -> int:
-    """The checksum of two texts in a row, from theirs and the second's length (RFC 1950, section 8.2)."""
-    prime = 65521
-    low = (first & 0xFFFF) + (second & 0xFFFF) - 1
-    high = (first >> 16) + (second >> 16) + length * ((first & 0xFFFF) - 1)
-    return high % prime << 16 | low % prime
-
-
-def _lines(pixels: Array) -> Array:
-    """Rows of bytes, the high one of a sample first."""
-    ordered = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">"))
-    return ordered.view(np.uint8).reshape(len(pixels), -1)
-
-
-def _filtered(lines: Array, above: Array, step: int, level: int) -> Array:
-    """Each row with the filter of least sum of absolute differences (the specification's advice): None, Sub or Up."""
-    before = np.concatenate((above, lines[:-1]))
-    out = np.empty((len(lines), lines.shape[1] + 1), np.uint8)
-    if level == 0:
-        out[:, 0], out[:, 1:] = 0, lines
-        return out
-    candidates = [(2, lines - before)]
-    if level > 1:
-        sub = lines.copy()
-        sub[:, step:] -= lines[:, :-step]
-        candidates += [(1, sub), (0, lines)]
-    costs = np.array([np.abs(rows.view(np.int8)).view(np.uint8).sum(axis=1, dtype=np.uint64) for _, rows in candidates])
-    best = costs.argmin(axis=0)
-    for index, (filter_type, rows) in enumerate(candidates):
-        chosen = best == index
-        out[chosen, 0], out[chosen, 1:] = filter_type, rows[chosen]
-    return out
+    return b"".join(
+        (struct.pack(">I", len(body)), name, body, struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(name))))
+    )

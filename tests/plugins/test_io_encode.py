@@ -16,6 +16,7 @@ import OpenImageIO
 import PIL.Image
 import PIL.ImageCms
 import pytest
+import skimage.data
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,23 @@ def test_many_blocks_are_one_png_stream(path: Path, dtype: str, level: int) -> N
     assert len(zlib.decompress(packed)) == 700 * (900 * 4 * source.buffer.dtype.itemsize + 1)
     if dtype == "uint8":
         assert np.array_equal(np.asarray(opened(file)), source.buffer[0])
+
+
+@pytest.mark.parametrize("level", [1, 2, 4, 6, 9])
+@pytest.mark.parametrize("name", ["astronaut", "moon", "page", "stereo_motorcycle", "gradient"])
+def test_png_is_of_the_size_that_others_make(name: str, level: int) -> None:
+    if name == "gradient":
+        y, x = np.mgrid[:300, :400]
+        found = np.stack([x // 2, y // 2, (x + y) // 4, 255 - x // 3], axis=-1).astype(np.uint8)
+    else:
+        found = getattr(skimage.data, name)()
+    pixels = np.atleast_3d(found[0] if isinstance(found, tuple) else found)
+    channels = {1: ("Y",), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}[pixels.shape[2]]
+    source = Image(pixels[None], channels=channels, alpha="straight" if "A" in channels else "none")
+    ours = len(encode_image(source, format="png", compression=level).content)
+    other = io.BytesIO()
+    PIL.Image.fromarray(pixels.squeeze()).save(other, "PNG", compress_level=level)
+    assert ours <= len(other.getvalue()) * (1.06 if level == 1 else 1.1)
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("png", "RGBA"), ("bmp", "RGBA"), ("tiff", "RGB")])
