@@ -39,7 +39,7 @@ Array = np.ndarray[Any, Any]
 _PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe,
            "hdr": hdr.probe, "dds": dds.probe, "tga": tga.probe, "qoi": qoi.probe, "pnm": pnm.probe, "jxl": jxl.probe, "avif": avif.probe}  # fmt: skip
 # Formats whose decoders are ours, or the safe ones of OpenImageIO; the others are decoded apart.
-_DECODERS = {"bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
+_DECODERS = {"png": png.decode, "bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
              "psd": psd_pixels.decode, "exr": apart.decode, "hdr": apart.decode, "jxl": apart.decode, "avif": apart.decode}  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import PIL.ImageOps
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipeline_io import load_image, load_mask, operations
+from pipeline_io import encode_image, load_image, load_mask, native, png, operations
 from pipeline_io.facts import MAX_PIXELS
 
 from pipeline_core import Image, OperationError
@@ -103,6 +103,19 @@ def test_other_png_modes(path: Path, mode: str, channels: str) -> None:
     source.save(path, "PNG")
     array = np.asarray(source.convert("RGB") if mode == "P" else source.convert("L") if mode == "1" else source)
     check(path, array.reshape(5, 7, -1), channels, "straight" if "A" in channels else "none")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", ["Y", "YA", "RGB", "RGBA"])
+def test_png_pixels_are_those_of_libpng(path: Path, channels: str, dtype: str) -> None:
+    y, x = np.mgrid[:60, :70]
+    pixels = np.stack([x * y % 251, x + y, 3 * x, 255 - y], axis=-1)[..., : len(channels)].astype(dtype) * 200
+    source = Image(pixels[None], channels=tuple(channels), alpha="straight" if "A" in channels else "none")
+    for level in (0, 1, 6):  # no filter, one filter, all of them
+        content = encode_image(source, format="png", compression=level).content
+        path.write_bytes(content)
+        check(path, pixels, channels, source.alpha)
+        assert np.array_equal(native.decode(content, png.probe(content)), pixels)
 
 
 def test_png_16_bits_with_alpha_stay_16_bits(path: Path) -> None:
