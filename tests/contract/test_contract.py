@@ -29,6 +29,7 @@ def untrained(architecture: str, **config: Any) -> Model:
     return Model(architecture, networks.make(architecture, config).state_dict(), config)
 
 
+UNET = untrained("unet", channels=3, labels=["ground", "figure"], widths=[4, 4])
 CLASSIFIER = untrained("small_classifier", channels=1, labels=["a", "b"], size=[8, 8], width=4, features=6)
 ONE_BOX = Table(("x", "y", "width", "height", "label", "score"), ((3.5, 4.0, 12.0, 9.5, "a", 0.75),))
 UPSCALER = untrained("residual_upscaler", factor=2, width=4, blocks=1)
@@ -51,6 +52,8 @@ test_contract = contract(
         "classify": {Model: [CLASSIFIER]},
         "compare_sets": {Model: [CLASSIFIER]},
         "nearest": {Model: [CLASSIFIER]},
+        "segment": {Model: [UNET]},
+        "segment_classes": {Model: [UNET]},
         "draw_boxes": {Table: [ONE_BOX]},
         "crop_by_boxes": {Table: [ONE_BOX]},
     },

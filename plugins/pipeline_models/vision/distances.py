@@ -22,7 +22,7 @@ def sliced_wasserstein(one: torch.Tensor, other: torch.Tensor, projections: int,
         directions = (directions / directions.norm(dim=0, keepdim=True)).to(one.dtype).to(one.device)
         # Directions in rows: sorting goes along memory.
         shadows = [(directions.T @ members.T).sort(dim=1).values for members in (one, other)]
-        total += float((shadows[0] - shadows[1]).abs().mean(dim=1).double().sum())
+        total += float((shadows[0] - shadows[1]).abs().mean(dim=1).cpu().double().sum())
     return total / projections
 
 

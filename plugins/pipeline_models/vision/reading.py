@@ -33,7 +33,7 @@ class Reading(BaseModel):
         Literal["stretch", "inside"] | None,
         Field(description="to that size: both sides, or as large as fits, gray at the right and below"),
     ] = None
-    channels: Annotated[Literal[1, 3] | None, Field(description="gray or red, green and blue (3 by default)")] = None
+    channels: Annotated[Literal[1, 3] | None, Field(description="gray, or red, green and blue")] = None
     mean: Annotated[list[float] | None, Field(description="taken from each channel of 0 to 1")] = None
     std: Annotated[list[float] | None, Field(description="that what is left is divided by")] = None
     scale: Annotated[float | None, Field(gt=0, description="the value of white, before mean and std")] = None
@@ -50,7 +50,7 @@ class Reader:
     model: Model
     size: tuple[int, int] | None
     fit: str
-    channels: int
+    channels: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     scale: float
@@ -76,15 +76,15 @@ class Reader:
         """The network itself, on that device."""
         return networks.build(self.model, device)
 
-    def seen(self, image: Image) -> torch.Tensor:
+    def seen(self, image: Image, channels: int) -> torch.Tensor:
         """`(B, channels, H, W)`, what there is to see: of 0 to 1, transparent is black, NaN is black."""
         lit = image.associate()
         if {"R", "G", "B"} <= set(image.channels):
             colors = lit.pixels[:, [image.index(name) for name in "RGB"]]
-            if self.channels == 1:
+            if channels == 1:
                 colors = (colors * colors.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         else:
-            colors = lit.channel("Y").expand(-1, self.channels, -1, -1)
+            colors = lit.channel("Y").expand(-1, channels, -1, -1)
         return colors.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1)
 
     def normal(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -100,10 +100,15 @@ class Reader:
         With a margin, pictures that tile are given with so much of what is beyond their seams.
         """
         self.check(image)
-        many = max(1, AT_ONCE // (image.width * image.height))
+        network = self.network(image.device)
+        channels = self.channels or int(getattr(network, "channels", 3))
+        _check_numbers(self, channels)
+        # A network from elsewhere may take, or answer for, one picture only.
+        ours = self.model.architecture in networks.architectures()
+        many = max(1, AT_ONCE // (image.width * image.height)) if ours else 1
         for first in range(0, image.batch, many):
             part = image.with_buffer(image.buffer[first : first + many])
-            yield self._window(first, self.seen(part), image.wrap, margin)
+            yield self._window(first, self.seen(part, channels), image.wrap, margin)
 
     def _window(self, first: int, pixels: torch.Tensor, wrap: tuple[bool, bool], margin: int) -> Window:
         height, width = pixels.shape[-2:]
@@ -156,20 +161,26 @@ def reader(model: Model, given: Reading) -> Reader:
     told: Mapping[str, Any] = model.config
     size = given.size or told.get("size")
     labels = given.labels or told.get("labels") or ()
-    channels = given.channels or int(told.get("channels", 3))
+    channels = given.channels or told.get("channels")
     mean, std = given.mean or told.get("mean") or [0.0], given.std or told.get("std") or [1.0]
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (1, channels):
-            raise OperationError(f"'{name}' has {len(values)} values; {channels} channels want one, or {channels}")
     if any(value == 0 for value in std):
         raise OperationError("'std' has a 0, which nothing can be divided by")
-    if channels not in (1, 3):
-        raise OperationError(f"'{model.name}' reads {channels} channels; pictures have 1 or 3")
-    return Reader(
+    found = Reader(
         model, (int(size[0]), int(size[1])) if size else None, given.fit or told.get("fit") or "stretch", channels,
         tuple(map(float, mean)), tuple(map(float, std)), given.scale or float(told.get("scale", 1.0)),
         tuple(map(str, labels)),
     )  # fmt: skip
+    if channels is not None:
+        _check_numbers(found, channels)
+    return found
+
+
+def _check_numbers(reads: Reader, channels: int) -> None:
+    if channels not in (1, 3):
+        raise OperationError(f"'{reads.model.name}' reads {channels} channels; pictures have 1 or 3")
+    for name, values in (("mean", reads.mean), ("std", reads.std)):
+        if len(values) not in (1, channels):
+            raise OperationError(f"'{name}' has {len(values)} values; {channels} channels want one, or {channels}")
 
 
 def one_answer(found: Any, model: Model, dimensions: int, what: str) -> torch.Tensor:

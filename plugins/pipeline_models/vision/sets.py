@@ -34,7 +34,7 @@ def compare_sets(
     real: Image,
     model: Model | None = None,
     *,
-    patches: Annotated[int, Field(ge=64, le=2**21, description="drawn from each level of each set")] = 32768,
+    patches: Annotated[int, Field(ge=64, le=2**21, description="drawn from each level of each set")] = 16384,
     projections: Annotated[int, Field(ge=1, le=4096, description="random directions")] = 512,
     normalize: Annotated[
         Literal["each", "real"],

@@ -1,0 +1,210 @@
+"""What is in a picture: the bundled networks on scenes they have not seen, and networks from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pipeline_models import networks
+from pipeline_models.load import load_model
+from pipeline_models.networks import build
+from pipeline_models.vision import classify, segment, segment_classes
+from pipeline_models.vision.reading import Reading
+from torch import nn
+
+from pipeline_core import Image, Model, OperationError, Table
+from training.scenes import LABELS, scene
+
+UNSEEN = range(2_000_000, 2_000_008)
+
+
+def picture(pixels: Any, **fields: Any) -> Image:
+    return Image(np.asarray(pixels)[None] if np.ndim(pixels) == 3 else np.asarray(pixels), **fields)
+
+
+def pictures() -> Image:
+    return picture(np.stack([scene(seed).pixels for seed in UNSEEN]))
+
+
+def column(table: Table, name: str) -> list[Any]:
+    return [row[table.columns.index(name)] for row in table.rows]
+
+
+class Answers(nn.Module):
+    """A network that answers with what it was made with, and remembers what it saw."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        self.seen.append(pixels)
+        return self.answer(pixels) if callable(self.answer) else self.answer
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a model of a network from elsewhere, which says nothing of itself."""
+
+    def made(answer: Any, **config: Any) -> tuple[Model, Answers]:
+        network = Answers(answer)
+        monkeypatch.setattr(networks, "build", lambda model, device="cpu": network)
+        return Model("elsewhere", {}, config, {"name": "elsewhere"}), network
+
+    return made
+
+
+# --- segment ---
+
+
+def test_the_bundled_model_segments_scenes_it_has_not_seen() -> None:
+    model, image = load_model(name="segment-scenes"), pictures()
+    found = segment_classes(image, model)
+    assert (found.channels, found.dtype, found.color) == (("class",), "uint8", "data")
+    answers = np.stack([scene(seed).labels for seed in UNSEEN])
+    overlaps = [
+        ((found.buffer[..., 0].numpy() == i) & (answers == i)).sum()
+        / ((found.buffer[..., 0].numpy() == i) | (answers == i)).sum()
+        for i in range(len(LABELS) + 1)
+    ]
+    assert np.mean(overlaps) > 0.8
+    shapes = segment(image, model, threshold=0.5).array[..., 0]
+    assert ((shapes == 1) == (answers > 0)).mean() > 0.97
+    discs = segment(image, model, classes=["disc"]).array[..., 0]
+    assert discs[answers == 1].mean() > 0.8
+    assert discs[answers != 1].mean() < 0.05
+
+
+def test_any_size_goes_in_and_comes_out() -> None:
+    model = load_model(name="segment-scenes")
+    pixels = scene(UNSEEN[0], size=101).pixels[:77]
+    mask = segment(picture(pixels), model)
+    assert (mask.size, mask.dtype) == ((101, 77), "float32")
+    assert segment(picture(pixels[:1, :1]), model).size == (1, 1)
+    sixteen = pixels.astype(np.uint16) * 257
+    np.testing.assert_allclose(segment(picture(sixteen), model).array, mask.array, atol=1e-5)
+    small = segment(picture(pixels), model, reading=Reading(size=(64, 64), fit="inside"))
+    assert small.size == (101, 77)
+    assert 0 <= small.array.min() <= small.array.max() <= 1
+
+
+def test_where_a_picture_tiles_shapes_go_across_the_seam() -> None:
+    model = load_model(name="segment-scenes")
+    pixels = np.concatenate([scene(seed).pixels for seed in UNSEEN[:2]], 1)
+    rolled = np.roll(pixels, (64, 96), (0, 1))
+    whole = segment(picture(pixels, wrap=(True, True)), model)
+    apart = [
+        np.abs(
+            np.roll(whole.array, (64, 96), (1, 2)) - segment(picture(rolled, wrap=(wraps, wraps)), model).array
+        ).mean()
+        for wraps in (True, False)
+    ]
+    assert whole.wrap == (True, True)
+    assert apart[0] < 0.003 < apart[1]
+
+
+def test_large_pictures_are_seen_in_pieces_as_they_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(name="segment-scenes")
+    reach: Any = build(model).reach
+    pixels = np.concatenate([scene(seed).pixels for seed in range(UNSEEN[0], UNSEEN[0] + 7)], 1)[:100, :870]
+    whole = segment(picture(pixels), model).array
+    monkeypatch.setattr(sys.modules[segment.__module__], "TILE", 128)
+    assert pixels.shape[1] > 128 + 2 * reach
+    np.testing.assert_allclose(segment(picture(pixels), model).array, whole, atol=1e-4)
+    round_ = segment(picture(pixels, wrap=(True, False)), model)
+    assert (round_.size, round_.wrap) == ((870, 100), (True, False))
+
+
+def test_convention_transparent_is_seen_as_black_and_gray_as_luma() -> None:
+    model = load_model(name="segment-scenes")
+    pixels = scene(UNSEEN[0]).pixels / np.float32(255)
+    alpha = np.zeros((128, 128, 1), np.float32)
+    alpha[:, :64] = 1
+    straight = picture(np.concatenate([pixels, alpha], 2), channels=tuple("RGBA"), alpha="straight")
+    wanted = segment(picture(pixels * alpha), model).array
+    np.testing.assert_allclose(segment(straight, model).array, wanted, atol=1e-6)
+    np.testing.assert_allclose(segment(straight.associate(), model).array, wanted, atol=1e-6)
+    gray = pixels @ np.float32([[0.2126], [0.7152], [0.0722]])
+    twice = segment(picture(gray, channels=("Y",)), model).array
+    np.testing.assert_allclose(twice, segment(picture(np.repeat(gray, 3, 2)), model).array, atol=1e-5)
+
+
+def test_one_score_is_a_sigmoid_and_fixed_sizes_are_brought_back(elsewhere: Any) -> None:
+    model, network = elsewhere(lambda pixels: (pixels.mean(1, keepdim=True) - 0.5) * 20, size=[32, 16])
+    pixels = np.zeros((40, 80, 3), np.float32)
+    pixels[:, 40:] = 1
+    mask = segment(picture(pixels), model)
+    assert tuple(network.seen[0].shape) == (1, 3, 16, 32)
+    assert mask.size == (80, 40)
+    assert mask.array[0, :, :36].max() < 1e-3
+    assert mask.array[0, :, 44:].min() > 0.999
+
+
+def test_what_can_not_be_segmented_is_refused(elsewhere: Any) -> None:
+    model = load_model(name="segment-scenes")
+    pixels = scene(UNSEEN[0]).pixels
+    with pytest.raises(
+        OperationError, match="'segment-scenes' reads srgb_rec709_scene, this is lin_rec709_scene: 'color_convert'"
+    ):
+        segment(picture(pixels, color="lin_rec709_scene"), model)
+    with pytest.raises(OperationError, match="knows no 'cat'; it knows ground, disc, triangle, box, star"):
+        segment(picture(pixels), model, classes=["cat"])
+    with pytest.raises(OperationError, match="reads R, G, B or Y, this has Z"):
+        segment(picture(pixels[..., :1], channels=("Z",)), model)
+    with pytest.raises(OperationError, match="'digits-classifier' is no network to segment: it answers with"):
+        segment(picture(pixels), load_model(name="digits-classifier"))
+    with pytest.raises(OperationError, match="'mean' has 2 values; 3 channels want one, or 3"):
+        segment(picture(pixels), model, reading=Reading(mean=[0.1, 0.2]))
+
+
+# --- ONNX ---
+
+
+def onnx_file(path: Path, nodes: list[Any], outputs: dict[str, tuple[int, list[Any]]], **numbers: Any) -> Path:
+    """A file of a network with one input `x` of one RGB picture."""
+    helper = pytest.importorskip("onnx.helper", reason="needs onnx")
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    from onnx import numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node(*node[:3], **(node[3] if len(node) > 3 else {})) for node in nodes], "graph",
+        [helper.make_tensor_value_info("x", 1, [1, 3, "h", "w"])],
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def thirds() -> Image:
+    """Two pictures: red, green and blue side by side; and blue."""
+    pixels = np.zeros((2, 12, 30, 3), np.uint8)
+    for i in range(3):
+        pixels[0, :, i * 10 : i * 10 + 10, i] = 255
+    pixels[1, ..., 2] = 255
+    return Image(pixels)
+
+
+def test_onnx_networks_segment_and_classify(tmp_path: Path) -> None:
+    scores = onnx_file(
+        tmp_path / "segment.onnx", [("Mul", ["x", "k"], ["y"])], {"y": (1, [1, 3, "h", "w"])}, k=np.float32(20)
+    )
+    reading = Reading(labels=["red", "green", "blue"])
+    model = load_model(path=scores)
+    classes = segment_classes(thirds(), model, reading=reading).buffer[..., 0].numpy()
+    assert classes[0, 5].tolist() == [0] * 10 + [1] * 10 + [2] * 10
+    assert (classes[1] == 2).all()
+    assert segment(thirds(), model, classes=["green"], reading=reading).array[0, 5, 12:18].min() > 0.99
+    means = onnx_file(
+        tmp_path / "classify.onnx",
+        [("Mul", ["x", "k"], ["z"]), ("ReduceMean", ["z"], ["y"], {"axes": [2, 3], "keepdims": 0})],
+        {"y": (1, [1, 3])}, k=np.float32(20),
+    )  # fmt: skip
+    table = classify(thirds(), load_model(path=means), top=1, reading=reading)
+    assert table.rows[1][:3] == (1, 1, "blue")
