@@ -47,7 +47,8 @@ class Facts:
     """A file's header in our words. Width and height are as stored, before `orientation` (Exif's 1 to 8) is applied.
 
     `room` is the most bytes of pixels that the file's own bytes can hold, where its compression has a limit.
-    `stored` says what to decode where that is not simply everything.
+    `stored` says what to decode where that is not simply everything; `shrink` that the size is a half, a quarter or an
+    eighth of the file's.
     """
 
     format: FormatName
@@ -61,6 +62,7 @@ class Facts:
     meta: Mapping[str, str] = field(default_factory=dict)
     room: int | None = None
     stored: Stored | None = None
+    shrink: int = 1
 
     @property
     def size(self) -> tuple[int, int]:

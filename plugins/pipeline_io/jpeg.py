@@ -1,4 +1,4 @@
-"""JPEG: the header's facts, and metadata put into an encoded file.
+"""JPEG: the header's facts, the pixels by libjpeg-turbo, and metadata put into an encoded file.
 
 Sources: ITU-T T.81 (segments, frame headers); Exif 2.32; ICC.1:2022, annex B.4 (profiles in APP2); Adobe's XMP
 specification, part 3, section 1.1.3 (packets above 64 KiB are split, with the MD5 digest of the whole as their name).
@@ -10,11 +10,11 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 
-import cv2
 import numpy as np
+import simplejpeg
 
 from pipeline_core import OperationError
-from pipeline_io import exif, icc, xmp
+from pipeline_io import exif, icc, native, xmp
 from pipeline_io.facts import CHANNELS, Facts
 
 _EXIF = b"Exif\0\0"
@@ -23,11 +23,8 @@ _EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC = b"ICC_PROFILE\0"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MOST = 65000
-SUBSAMPLINGS = {
-    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
-    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-}
+
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def probe(content: bytes) -> Facts:
@@ -75,22 +72,38 @@ def probe(content: bytes) -> Facts:
     )
 
 
-def encode(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    *,
-    color: str,
-    meta: Mapping[str, str],
-    quality: int,
-    subsampling: str,
-) -> bytes:
+def decode(content: bytes, facts: Facts) -> Pixels:
+    """`(H, W, C)` pixels, exactly of the facts' size; what is not sound to the last byte is OpenImageIO's to judge.
+
+    The same libjpeg-turbo is behind both, but this way it is given memory instead of a file, and lets other threads run.
+    Smaller pictures are made of the lower frequencies of each block of 8x8.
+    """
+    grey = facts.channels == ("Y",)
+    smaller = {} if facts.shrink == 1 else {"min_factor": facts.shrink, "min_height": facts.height, "min_width": facts.width}  # fmt: skip
+    reason = "its colours are of four components"
+    try:
+        if simplejpeg.decode_jpeg_header(content)[2] not in ("CMYK", "YCCK"):
+            pixels: Pixels = simplejpeg.decode_jpeg(content, "GRAY" if grey else "RGB", **smaller)
+            if pixels.shape == (facts.height, facts.width, 1 if grey else 3):
+                return pixels
+            reason = "it holds other pixels than its header says"
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+    if smaller:
+        raise OperationError(f"the jpeg file can't be shrunk while it is decoded ({reason}); leave shrink at 1")
+    return native.decode(content, facts)
+
+
+def encode(pixels: Pixels, *, color: str, meta: Mapping[str, str], quality: int, subsampling: str) -> bytes:
     """A baseline JPEG of `(H, W, 1 or 3)` uint8 pixels."""
     grey = pixels.shape[2] == 1
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SUBSAMPLINGS[subsampling]]
-    source = pixels if grey else cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
-    done, coded = cv2.imencode(".jpg", source, settings)
-    if not done:
-        raise OperationError("the picture could not be encoded as jpeg")
-    content = coded.tobytes()
+    content: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels),
+        quality,
+        "GRAY" if grey else "RGB",
+        "Gray" if grey else subsampling.replace(":", ""),
+        fastdct=False,
+    )
     # After the start of image and the JFIF segment, which has to come first.
     at = 4 + struct.unpack_from(">H", content, 4)[0] if content[2:4] == b"\xff\xe0" else 2
     return content[:at] + b"".join((*_xmp_segments(meta), *_icc_segments(color, grey))) + content[at:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,18 @@ Array = np.ndarray[Any, Any]
 _PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe,
            "hdr": hdr.probe, "dds": dds.probe, "tga": tga.probe, "qoi": qoi.probe, "pnm": pnm.probe, "jxl": jxl.probe, "avif": avif.probe}  # fmt: skip
 # Formats whose decoders are ours, or the safe ones of OpenImageIO; the others are decoded apart.
-_DECODERS = {"png": png.decode, "bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
+_DECODERS = {"png": png.decode, "jpeg": jpeg.decode, "bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
              "psd": psd_pixels.decode, "exr": apart.decode, "hdr": apart.decode, "jxl": apart.decode, "avif": apart.decode}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which picture of a file that holds several."""
+    """Which picture of a file that holds several, and how small."""
 
     layer: str = exr.MAIN
     part: str = ""
     window: str = "display"
+    shrink: int = 1
 
 
 WHOLE = Choice()
@@ -73,7 +74,13 @@ def content_of(path: Path) -> bytes:
 def facts_of(path: Path, content: bytes, choice: Choice = WHOLE) -> Facts:
     """What the header says, held to the limits; errors name the file."""
     with _named(path):
-        return within_limits(_probe(content, choice))
+        facts = within_limits(_probe(content, choice))
+        if choice.shrink == 1:
+            return facts
+        if facts.format != "jpeg":
+            raise OperationError(f"shrink is for jpeg files, but this is a {facts.format}; use resize")
+        width, height = -(-facts.width // choice.shrink), -(-facts.height // choice.shrink)
+        return replace(facts, width=width, height=height, shrink=choice.shrink)
 
 
 def pixels_of(path: Path, content: bytes, facts: Facts) -> Array:

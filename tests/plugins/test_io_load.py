@@ -14,9 +14,10 @@ import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
 import pytest
+import skimage.data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipeline_io import encode_image, load_image, load_mask, native, png, operations
+from pipeline_io import encode_image, jpeg, load_image, load_mask, native, operations, png
 from pipeline_io.facts import MAX_PIXELS
 
 from pipeline_core import Image, OperationError
@@ -85,6 +86,40 @@ def test_jpeg_is_close_to_another_decoder(path: Path) -> None:
     path.write_bytes(content)
     other = np.asarray(PIL.Image.open(io.BytesIO(content))).astype(int)
     assert np.abs(load_image(path=path).buffer[0].astype(int) - other).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_jpeg_pixels_are_those_of_openimageio(path: Path, mode: str, options: dict[str, Any]) -> None:
+    source = PIL.Image.fromarray(PICTURE.repeat(8, 0).repeat(5, 1)).convert(mode)
+    source.save(path, "JPEG", **options)
+    content = path.read_bytes()
+    expected = native.decode(content, jpeg.probe(content))
+    check(path, expected, "Y" if mode == "L" else "RGB")
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+def test_convention_shrink_keeps_the_lower_frequencies(path: Path, shrink: int) -> None:
+    photo = skimage.data.astronaut()[:507, :411]
+    path.write_bytes(pillow(photo, "JPEG", quality=95, subsampling=0))
+    small = load_image(path=path, shrink=shrink)
+    assert small.size == (-(-411 // shrink), -(-507 // shrink))
+    assert facts(INFER(path=path, shrink=shrink)) == facts(small)
+    whole = load_image(path=path).buffer[0].astype(float)
+    height, width = 507 // shrink, 411 // shrink
+    means = whole[: height * shrink, : width * shrink].reshape(height, shrink, width, shrink, 3).mean(axis=(1, 3))
+    error = np.abs(small.buffer[0, :height, :width] - means)
+    assert 0 < error.mean() < 3, "near to the mean of the pixels, and not equal to it"
+
+
+def test_shrink_is_for_jpeg(path: Path) -> None:
+    path.write_bytes(pillow(PICTURE, "PNG"))
+    for load in (INFER, load_image):
+        with pytest.raises(OperationError, match="shrink is for jpeg files, but this is a png; use resize"):
+            load(path=path, shrink=2)
+    PIL.Image.fromarray(PICTURE).convert("CMYK").save(path, "JPEG")
+    with pytest.raises(OperationError, match=r"can't be shrunk .*four components.*; leave shrink at 1"):
+        load_image(path=path, shrink=2)
 
 
 def test_color_under_alpha_0_is_kept(path: Path) -> None:
