@@ -223,19 +223,31 @@ class Image(Raster):
         except ValueError:
             raise KindError(f"no channel '{name}' in {', '.join(self.channels)}") from None
 
+    @property
+    def coverage(self) -> Alpha:
+        """How colour goes with alpha: `alpha`, but "none" in an image of colour `data`, whose A covers nothing."""
+        return "none" if self.color == "data" else self.alpha
+
     def associate(self) -> Image:
-        """Colour multiplied by alpha (`premultiply`); the image itself where there is nothing to do."""
+        """Colour multiplied by alpha; the image itself where there is nothing to do. Of `data` the label alone."""
         if self.alpha != "straight":
             return self
+        if self.color == "data":
+            return replace(self, alpha="associated")
         pixels = self.pixels.clone()
         where = self.color_indices
         pixels[:, where] *= pixels[:, [self.channels.index("A")]]
         return self.with_pixels(pixels, alpha="associated")
 
     def unassociate(self) -> Image:
-        """Colour divided by alpha; where alpha is 0 colour stays as it is, as in OpenImageIO's `unpremult`."""
+        """Colour divided by alpha; where alpha is 0 colour stays as it is, as in OpenImageIO's `unpremult`.
+
+        Of `data` the label alone changes.
+        """
         if self.alpha != "associated":
             return self
+        if self.color == "data":
+            return replace(self, alpha="straight")
         import torch
 
         pixels = self.pixels.clone()

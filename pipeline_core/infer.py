@@ -92,7 +92,7 @@ def _infer_one(operation: Operation, node: Node, given: Mapping[str, tuple[Fact,
             warnings.simplefilter("ignore")
             params = bind(operation, node.params)
             if rule is not None:
-                found = rule(*_arguments(operation, values), **params)
+                found = rule(*arguments(operation, values), **params)
             elif support_radius(operation, params) == 0 and (size := _one_size(values)):
                 return _on_one_pixel(operation, values, params, size)
             else:
@@ -104,10 +104,11 @@ def _infer_one(operation: Operation, node: Node, given: Mapping[str, tuple[Fact,
     outputs = found if isinstance(found, tuple) else (found,)
     if len(outputs) != len(unknown):
         return unknown
-    return tuple(_fact(value) for value in outputs)
+    return tuple(fact_of(value) for value in outputs)
 
 
-def _fact(value: Any) -> Fact:
+def fact_of(value: Any) -> Fact:
+    """What of a value is known before it is there."""
     if isinstance(value, Raster):
         return value.like(dtype=value.dtype)
     return value if isinstance(value, Model) else None
@@ -133,7 +134,7 @@ def _on_one_pixel(
         for name, found in values.items()
     }
     assert operation.function is not None
-    found = operation.function(*_arguments(operation, pixel), **params)
+    found = operation.function(*arguments(operation, pixel), **params)
     outputs = found if isinstance(found, tuple) else (found,)
     return tuple(
         value.like(width=size[0], height=size[1], dtype=value.dtype) if isinstance(value, Raster) else None
@@ -154,15 +155,16 @@ def _on_meta(operation: Operation, values: Mapping[str, Sequence[Raster | Model]
         for name, found in values.items()
     }
     with torch.no_grad(), torch.device("meta"):
-        return operation.function(*_arguments(operation, on_meta), **params)
+        return operation.function(*arguments(operation, on_meta), **params)
 
 
-def _arguments(operation: Operation, values: Mapping[str, Sequence[Raster | Model]]) -> list[Any]:
-    arguments: list[Any] = []
+def arguments(operation: Operation, values: Mapping[str, Sequence[Raster | Model]]) -> list[Any]:
+    """The values of inputs in the order in which an operation, or its rule, takes them."""
+    ordered: list[Any] = []
     for wanted in operation.inputs:
         found = list(values.get(wanted.name, ()))
         if wanted.many:
-            arguments.append(found or None if wanted.optional else found)
+            ordered.append(found or None if wanted.optional else found)
         else:
-            arguments.append(found[0] if found else None)
-    return arguments
+            ordered.append(found[0] if found else None)
+    return ordered

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_core.errors import GraphError
+from pipeline_core.errors import GraphError, OperationError
 from pipeline_core.graph import Graph, build
 from pipeline_core.image import Raster
-from pipeline_core.infer import infer
+from pipeline_core.infer import arguments, fact_of, infer
 from pipeline_core.model import Model
-from pipeline_core.operation import Operation
+from pipeline_core.operation import Operation, bind
 from pipeline_core.operation import operation as mark
 from pipeline_core.plan import make_plan
 from pipeline_core.plugins import Catalogue
 from pipeline_core.schema import plain
 from pipeline_core.spec import Spec
-from pipeline_core.testing.samples import FORMS, changed, make_value
+from pipeline_core.testing.samples import FORMS, Trial, changed, make_value
 from pipeline_core.testing.subject import ContractError, Inputs, Subject
 
 
@@ -25,6 +25,7 @@ def infers_what_it_gives(subject: Subject) -> None:
     node = _OneNode(subject.operation)
     for trial in subject.trials():
         inputs = trial.inputs()
+        _ask_rule(subject, trial, inputs)
         graph = node.graph(inputs, trial.params)
         outputs = subject.run(trial, inputs)
         try:
@@ -38,6 +39,22 @@ def infers_what_it_gives(subject: Subject) -> None:
                 raise ContractError(
                     f"{trial}: output '{output.name}' is inferred as {_facts(fact)}, but is {_facts(value)}"
                 )
+
+
+def _ask_rule(subject: Subject, trial: Trial, inputs: Inputs) -> None:
+    """A run takes a rule that fails for one that can't tell; its author shall hear of it."""
+    rule = subject.operation.facts.infer
+    facts = {name: [fact_of(value) for value in values] for name, values in inputs.items()}
+    known = {name: [fact for fact in found if fact is not None] for name, found in facts.items()}
+    if rule is None or known != facts:
+        return
+    try:
+        rule(*arguments(subject.operation, known), **bind(subject.operation, trial.params))
+    except OperationError:
+        return
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ContractError(f"{trial}: the infer rule raised {found}; it may refuse by OperationError only") from error
 
 
 def _facts(value: Any) -> str:

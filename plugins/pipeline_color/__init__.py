@@ -11,6 +11,7 @@ from pipeline_color.dithering import dither
 from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
 from pipeline_color.lut import apply_lut
 from pipeline_color.match import match_histogram
+from pipeline_color.ocio import display_transform, ocio_convert, ocio_look
 from pipeline_color.tone import curves, posterize, tonemap
 from pipeline_core import hookimpl
 
@@ -39,4 +40,7 @@ def operations() -> list[Callable[..., Any]]:
         dither,
         match_histogram,
         apply_lut,
+        ocio_convert,
+        ocio_look,
+        display_transform,
     ]

@@ -44,14 +44,14 @@ def match_histogram(image: Image, reference: Image) -> Image:
             values = target[counted[other] & np.isfinite(target)]
             if where.any() and values.size:
                 plane[where] = _specified(plane[where], values)
-    if image.alpha == "associated":  # light without cover stays, as it does in `unassociate`
+    if image.coverage == "associated":  # light without cover stays, as it does in `unassociate`
         alpha = result[..., [image.index("A")]]
         result[..., image.color_indices] *= np.where(alpha == 0, np.float32(1), alpha)
     return image.with_array(result)
 
 
 def _covered(image: Image) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    if image.alpha == "none":
+    if image.coverage == "none":
         return np.ones((image.batch, image.height, image.width), np.bool_)
     return np.asarray(image.array[..., image.index("A")] != 0)
 

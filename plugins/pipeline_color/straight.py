@@ -23,7 +23,7 @@ def on_colors(image: Image, change: Callable[[Tensor], Tensor]) -> Image:
     pixels = image.pixels
     everything = len(where) == len(image.channels)
     color = pixels if everything else pixels[:, where]
-    if image.alpha == "associated":
+    if image.coverage == "associated":
         alpha = image.channel("A")
         empty = alpha == 0
         changed = change(color / torch.where(empty, 1.0, alpha)) * torch.where(empty, (color != 0).to(color), alpha)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, NamedTuple
 
 import torch
@@ -17,9 +19,9 @@ REC709_LUMA = (0.2126, 0.7152, 0.0722)
 def premultiply(image: Image) -> Image:
     """Multiply colour by alpha: straight alpha becomes associated.
 
-    An image without alpha, or already associated, is given back as it is.
+    An image without alpha, or already associated, is given back as it is. Asked for by name it is done to `data` too.
     """
-    return image.associate()
+    return _turned(image, Image.associate)
 
 
 @operation(support=0, aliases=("unpremult", "unassociate"))
@@ -27,9 +29,16 @@ def unpremultiply(image: Image) -> Image:
     """Divide colour by alpha: associated alpha becomes straight.
 
     An image without alpha, or already straight, is given back as it is.
+    Asked for by name it is done to `data` too, as to a renderer's pass of positions.
+
     Convention: where alpha is 0, colour stays as it is (as in OpenImageIO's unpremult).
     """
-    return image.unassociate()
+    return _turned(image, Image.unassociate)
+
+
+def _turned(image: Image, turn: Callable[[Image], Image]) -> Image:
+    """In the other alpha state, with A taken as coverage even where `data` would keep it apart."""
+    return turn(image) if image.color != "data" else replace(turn(replace(image, color="unknown")), color="data")
 
 
 @operation(support=0, aliases=("put_alpha", "add_alpha"))

@@ -33,14 +33,14 @@ def filtered(image: AnyRaster, change: Callable[[ModuleType, Any], Any]) -> AnyR
 def associated(image: Image | Mask) -> Floats:
     """`(B, H, W, C)` with colour multiplied by alpha; not to be written into."""
     array = image.array
-    if not isinstance(image, Image) or image.alpha != "straight":
+    if not isinstance(image, Image) or image.coverage != "straight":
         return array
     return _by_alpha(array, image, cv2.multiply)
 
 
 def handed_back(array: Floats, image: AnyRaster) -> AnyRaster:
     """The image with this associated array, in the alpha state that it has. Colour stays as it is where alpha is 0."""
-    if isinstance(image, Image) and image.alpha == "straight":
+    if isinstance(image, Image) and image.coverage == "straight":
         array = _by_alpha(array, image, cv2.divide)
     return image.with_buffer(array)
 
@@ -65,9 +65,14 @@ def _by_alpha(array: Floats, image: Image, change: Callable[..., Any]) -> Floats
 
 
 def guides(image: Image | Mask) -> tuple[list[int], list[int]]:
-    """The channels that show something, which are colour, or all where there is none; and alpha, if there is any."""
+    """The channels that show something, which are colour, or all where there is none; and alpha, if there is any.
+
+    In `data` A covers nothing and shows as much as the others.
+    """
     if not isinstance(image, Image) or not image.color_indices:
         return [i for i, name in enumerate(image.channels) if name != "A"], _alpha(image)
+    if image.coverage == "none":
+        return sorted(image.color_indices + _alpha(image)), []
     return image.color_indices, _alpha(image)
 
 
@@ -98,7 +103,7 @@ def on_stored(image: AnyRaster, change: Callable[[ModuleType, Any], Any]) -> Any
 
 def keeps_dtype(image: AnyRaster) -> bool:
     """Whether there is nothing to be multiplied by alpha."""
-    return not isinstance(image, Image) or image.alpha != "straight"
+    return not isinstance(image, Image) or image.coverage != "straight"
 
 
 def picked(image: AnyRaster, **_: Any) -> AnyRaster:

@@ -141,7 +141,7 @@ def _put(item: Floats, colors: Floats, image: Image) -> None:
 
 def _scale(part: Floats, image: Image) -> tuple[Floats | float, Array]:
     """What straight colours are multiplied by, and where there is something to see."""
-    if image.alpha == "none":
+    if image.coverage == "none":
         return 1.0, np.ones(part.shape[:2], bool)
     alpha = part[..., image.index("A")]
     shown = alpha != 0

@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline_core import Alpha, OperationError
-from pipeline_io import apart, bc, bmp
+from pipeline_io import apart, bc, bc7, bmp
 from pipeline_io.blocks import map_blocks
 from pipeline_io.facts import CHANNELS, Facts
 
 Array = np.ndarray[Any, Any]
-Blocks = Literal["none", "bc1", "bc3", "bc4", "bc5"]
+Blocks = Literal["none", "bc1", "bc3", "bc4", "bc5", "bc7"]
 
 _HEADER = struct.Struct("<4s7I44x2I4s5I20x")
 _ALPHA, _FOURCC, _RGB, _LUMINANCE = 1, 4, 0x40, 0x20000
@@ -49,7 +49,7 @@ _CHANNELS = {
 _BYTES = {"uint8": 1, "uint16": 2, "float16": 2, "float32": 4}
 _HOLDS = {"bc1": "colour without alpha", "bc4": "one channel", "bc5": "red and green"}
 _BLOCKS = {"bc1": (b"DXT1", bc.bc1), "bc3": (b"DXT5", lambda pixels: bc.bc3(_opaque(pixels))), "bc4": (b"ATI1", lambda pixels: bc.bc4(pixels[:, :, 0])),
-           "bc5": (b"ATI2", bc.bc5)}  # fmt: skip
+           "bc5": (b"ATI2", bc.bc5), "bc7": (b"DX10", lambda pixels: bc7.bc7(_opaque(pixels)))}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def decode(content: bytes, facts: Facts) -> Array:
     return np.stack([bmp.field(words, mask, facts.dtype) for mask in header.masks[: len(facts.channels)]], axis=2)
 
 
-def encode(pixels: Array, *, blocks: Blocks) -> bytes:
+def encode(pixels: Array, *, blocks: Blocks, srgb: bool = True) -> bytes:
     """A DDS of `(H, W, C)` uint8 pixels with straight alpha, one level, plain or of 4x4 blocks.
 
     Two channels are red and green.
@@ -122,13 +122,15 @@ def encode(pixels: Array, *, blocks: Blocks) -> bytes:
     height, width, samples = pixels.shape
     if (blocks == "bc4" and samples > 1) or (blocks in ("bc1", "bc5") and samples == 4):
         raise OperationError(
-            f"{blocks} holds {_HOLDS[blocks]}, but the image has {samples} channels: use bc3, or pick some with select_channels"
+            f"{blocks} holds {_HOLDS[blocks]}, but the image has {samples} channels: use bc7 or bc3, or pick some with select_channels"
         )
     if blocks != "none":
         body = np.concatenate(
             list(map_blocks(lambda start, stop: _BLOCKS[blocks][1](_colored(pixels[start:stop])), height, 64))
         )
         head = _head(width, height, 0x81007, body.nbytes, _FOURCC, _BLOCKS[blocks][0])
+        if blocks == "bc7":
+            head += struct.pack("<5I", 99 if srgb else 98, 3, 0, 1, 1 if samples == 4 else 3)
         return head + body.tobytes()
     if samples == 2:
         pixels, samples = _colored(pixels), 3

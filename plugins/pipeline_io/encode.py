@@ -94,7 +94,7 @@ def encode_image(
     dds_compression: Annotated[
         dds.Blocks,
         Field(
-            description="of dds: blocks of 4x4 pixels; bc1 colour, bc3 with alpha, bc4 one channel, bc5 red and green"
+            description="of dds: blocks of 4x4 pixels; bc1 colour, bc3 with alpha, bc4 one channel, bc5 red and green, bc7 the best of both (needs etcpak)"
         ),
     ] = "none",
     lossless: Annotated[bool, Field(description="of webp and jxl: keep every pixel as it is")] = False,
@@ -203,7 +203,7 @@ def _encoded(
         case "qoi":
             return qoi.encode(_colored(pixels), color=color)
         case "dds":
-            return dds.encode(pixels, blocks=settings.dds_compression)
+            return dds.encode(pixels, blocks=settings.dds_compression, srgb=color != "data")
         case "tga":
             return tga.encode(_plain(pixels))
         case "pgm" | "ppm" | "pnm" | "pam" | "pfm":

@@ -20,7 +20,7 @@ def samples(image: Image | Mask, dtype: str, *, state: Alpha, nan: Nan, dither: 
     `state` is the alpha state that is wanted: associated colour is divided by alpha for straight (and left as it is
     where alpha is 0), straight colour multiplied for associated; with none, and without alpha, nothing is done.
     """
-    given = image.alpha if isinstance(image, Image) else "none"
+    given = image.coverage if isinstance(image, Image) else "none"
     turned = "none" not in (given, state) and given != state
     if image.dtype == dtype and not turned:
         return _finite(_buffer(image), nan)

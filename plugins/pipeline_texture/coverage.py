@@ -1,4 +1,4 @@
-"""Weighting by alpha, where that is coverage. In an image of colour `data` A is one more packed channel."""
+"""Weighting by alpha."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pipeline_core import AnyRaster, Image
 
 
 def associated(image: AnyRaster) -> AnyRaster:
-    """Ready to be blended with its neighbours: colour multiplied by alpha, if that is coverage."""
-    return image.associate() if isinstance(image, Image) and image.color != "data" else image
+    """Ready to be blended with its neighbours: colour multiplied by alpha where there is alpha."""
+    return image.associate() if isinstance(image, Image) else image
 
 
 def handed_back(result: AnyRaster, image: AnyRaster) -> AnyRaster:

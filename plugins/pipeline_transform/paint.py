@@ -17,7 +17,7 @@ def channel_values(color: Color, image: AnyRaster) -> np.ndarray[Any, np.dtype[n
     *rgb, alpha = color
     if not isinstance(image, Image):
         return np.array([alpha], np.float32)
-    scale = alpha if image.alpha == "associated" else 1.0
+    scale = alpha if image.coverage == "associated" else 1.0
     luma = sum(weight * part for weight, part in zip(LUMA, rgb, strict=True))
     named = {name: part * scale for name, part in zip("RGBY", (*rgb, luma), strict=True)} | {"A": alpha}
     return np.array([named.get(name.rpartition(".")[2], 0.0) for name in image.channels], np.float32)

@@ -114,6 +114,15 @@ def test_associating_and_back() -> None:
     assert there.with_alpha_state("straight").alpha == "straight"
 
 
+def test_alpha_of_data_covers_nothing() -> None:
+    packed = Image(picture(channels=4), RGBA, color="data", alpha="straight")
+    assert packed.coverage == "none"
+    there = packed.associate()
+    assert (there.alpha, there.unassociate().alpha) == ("associated", "straight")
+    assert np.array_equal(there.array, packed.array)
+    assert np.array_equal(there.unassociate().array, packed.array)
+
+
 def test_colour_under_no_alpha_stays_when_unassociated() -> None:
     glow = Image(np.array([0.5, 0.25, 0.1, 0.0], np.float32).reshape(1, 1, 1, 4), RGBA, alpha="associated")
     assert np.array_equal(glow.unassociate().array, glow.array)

@@ -185,6 +185,12 @@ def infers_refusal(image: Image) -> Image:
     return image
 
 
+@operation(infer=lambda image: image.with_pixels(image.sizes))
+def infer_fails(image: Image) -> Image:
+    """A rule with a mistake in it."""
+    return image
+
+
 def prefers_arrays(image: Image) -> Image:
     """Twice as bright, for arrays."""
     return image.with_pixels(image.pixels * 2) if isinstance(image.buffer, np.ndarray) else image
@@ -223,6 +229,7 @@ def holds_an_object(image: Image) -> Handle:
         (support_fails, "runs_in_tiles", "support(**params) raised ZeroDivisionError"),
         (infers_wrongly, "infers_what_it_gives", "is inferred as 40x32 RGB float32"),
         (infers_refusal, "infers_what_it_gives", "refused before the run, taken by the run"),
+        (infer_fails, "infers_what_it_gives", "the infer rule raised AttributeError"),
         (prefers_arrays, "takes_arrays_and_tensors_alike", "tensors give another result than arrays"),
         (holds_an_object, "can_be_stored", "can't be stored: Handle.inside is a object"),
     ],

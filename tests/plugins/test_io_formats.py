@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +261,31 @@ def test_blocks_are_close(path: Path, blocks: Any) -> None:
     loaded = check(path)
     assert (loaded.channels, loaded.alpha) == (source.channels, source.alpha)
     assert np.abs(loaded.buffer.astype(int) - source.buffer).max() <= 12
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_bc7_holds_more_than_bc3_and_says_what_is_colour(path: Path, samples: int) -> None:
+    y, x = np.mgrid[:30, :45] / 45
+    soft = np.stack([x, y, (x + y) / 2, np.sin(9 * x) / 2 + 0.5], axis=2)[..., :samples]
+    source = Image(np.rint(soft * 255).astype(np.uint8)[None], channels=NAMES[samples],
+                   alpha="straight" if samples == 4 else "none")  # fmt: skip
+    errors = {}
+    for blocks in ("bc3", "bc7"):
+        path.write_bytes(encode_image(source, format="dds", dds_compression=blocks).content)  # type: ignore[arg-type]
+        found = load_image(path=path)
+        errors[blocks] = np.square(found.array[..., :samples] - source.array).mean()
+        assert found.size == source.size
+    assert (found.channels, found.alpha) == (source.channels, source.alpha)
+    assert errors["bc7"] < errors["bc3"] * 0.75
+    assert errors["bc7"] < 2e-4
+    assert path.read_bytes()[128] == 99
+    assert encode_image(replace(source, color="data"), format="dds", dds_compression="bc7").content[128] == 98
+
+
+def test_bc7_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "etcpak", None)
+    with pytest.raises(OperationError, match=r"BC7 needs etcpak: pip install 'pipeline-core\[game\]'"):
+        encode_image(image(4), format="dds", dds_compression="bc7")
 
 
 def test_two_channels_of_normals(path: Path) -> None:
