@@ -193,9 +193,10 @@ def main() -> None:
         "psnr_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(network).items()},
         "on": "photographs held back from training, irregular holes over 10, 17.5 and 25 %, whole picture",
     }
+    minutes = f"{given.minutes:g}"
     model = write_model(
         NAME, network, architecture="gated_inpainter", config=CONFIG, task="fill holes in photographs", data=SOURCE,
-        script="python -m training.inpaint", figures=figures, cost=f"{given.minutes:g} minutes of processor time",
+        script=f"python -m training.inpaint --minutes {minutes}", figures=figures, cost=f"{minutes} minutes of processor time",
     )  # fmt: skip
     print(model, figures)
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from pipeline_models import networks, weights_file
 from pipeline_models.inpaint import inpaint, outpaint, remove_object
 from pipeline_models.inpaint.diffusion import diffused
@@ -342,3 +343,35 @@ def test_a_model_from_a_file_fills_too(tmp_path: Any) -> None:
     (tmp_path / "m").write_bytes(weights_file.content_of(model))
     found = inpaint(Image(picture()), mask_of(hole(60, 75)), load_model(path=tmp_path / "m"))
     assert not np.array_equal(found.buffer, inpaint(Image(picture()), mask_of(hole(60, 75))).buffer)
+
+
+def lama_like(scale: float, sides: list[Any]) -> bytes:
+    """An ONNX file with the inputs of LaMa's that fills with a color: image (1 - mask) + 0.25 mask."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, *sides])
+    mask = helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, *sides])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, *sides])
+    numbers = {"one": 1.0, "quarter": 0.25, "scale": scale}
+    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in numbers.items()]
+    steps = [("Sub", ["one", "mask"], "known"), ("Mul", ["image", "known"], "kept"), ("Mul", ["mask", "quarter"], "fill"),
+             ("Add", ["kept", "fill"], "sum"), ("Mul", ["sum", "scale"], "output")]  # fmt: skip
+    nodes = [helper.make_node(kind, given, [made]) for kind, given, made in steps]
+    graph = helper.make_graph(nodes, "lama", [image, mask], [output], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return bytes(made.SerializeToString())
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_a_model_of_others_fills_too(tmp_path: Any, scale: float) -> None:
+    (tmp_path / "lama").write_bytes(lama_like(scale, ["h", "w"]))
+    where, buffer = hole(33, 41), picture(33, 41).copy()
+    buffer[:, :, 20], buffer[:, :, 21] = 0, 255  # a fill stays in the range of what is known
+    image = Image(buffer, wrap=(True, False))
+    found = inpaint(image, mask_of(where), load_model(path=tmp_path / "lama"))
+    assert np.array_equal(found.buffer[0][where == 0], image.buffer[0][where == 0])
+    assert np.abs(found.buffer[0][where > 0].astype(int) - 64).max() <= 1
+
+
+def test_a_model_of_others_that_takes_another_size_says_so(tmp_path: Any) -> None:
+    (tmp_path / "lama").write_bytes(lama_like(1, [512, 512]))
+    with pytest.raises(OperationError, match=r"takes .*512.*can't work with"):
+        inpaint(Image(picture(33, 41)), mask_of(hole(33, 41)), load_model(path=tmp_path / "lama"))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline_core import Image, Model, OperationError
 from pipeline_models import networks
+from pipeline_models.foreign.run import Foreign
 from pipeline_models.inpaint.diffusion import Wrap, diffused
 from pipeline_models.inpaint.holes import Fill
 from pipeline_models.memory import bytes_per_pixel
@@ -28,21 +29,33 @@ class Inpainter:
 
     step    height and width of what it is given are multiples of this
     reach   how far, in pixels, what an output pixel depends on may lie from it
+    whole   it looks at the whole picture, which is given to it in one piece, with colours from 0 to 1
     """
 
     network: nn.Module
     step: int
     reach: int
+    whole: bool = False
 
     @property
     def margin(self) -> int:
         """What a tile is read with around it."""
         return math.ceil(self.reach / self.step) * self.step
 
+    def __call__(self, pixels: Tensor, hole: Tensor) -> Tensor:
+        """The picture, or a part of it, with its holes filled. OperationError where the network gives something else."""
+        found: Tensor = self.network(pixels, hole)
+        if not isinstance(found, Tensor) or found.shape != pixels.shape:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise OperationError(f"the model makes {shape} of {tuple(pixels.shape)}, which fills no holes")
+        return found
+
 
 def inpainter_of(model: Model, device: str) -> Inpainter:
     """The network of a model. OperationError where it does something else."""
     network = networks.build(model, device)
+    if isinstance(network, Foreign) and network.channels == 3 and network.purpose in ("", "inpainting"):
+        return Inpainter(network, network.multiple, network.reach, whole=True)
     step, reach = getattr(network, "step", None), getattr(network, "reach", None)
     if not (isinstance(step, int) and isinstance(reach, int)):
         task = model.manifest.get("task", model.architecture)
@@ -92,8 +105,11 @@ def _photograph(image: Image, where: list[int], known: Tensor, inpainter: Inpain
     count = known.sum()
     mean = (color * known).sum((2, 3), keepdim=True) / count
     spread = (((color - mean) * known) ** 2).sum((2, 3), keepdim=True).div(count).mean().sqrt().clamp(*SPREADS)
-    smooth = diffused((color - mean) / spread, known, image.wrap)
-    found = _in_tiles(smooth, 1 - known, image.wrap, inpainter, side) * spread + mean
+    if inpainter.whole:
+        found = _in_one(diffused(color, known, image.wrap), 1 - known, image.wrap, inpainter)
+    else:
+        smooth = diffused((color - mean) / spread, known, image.wrap)
+        found = _in_tiles(smooth, 1 - known, image.wrap, inpainter, side) * spread + mean
     # A fill that is lighter or darker than all that is known is a ringing.
     low = torch.where(known > 0, color, math.inf).amin((2, 3), keepdim=True)
     high = torch.where(known > 0, color, -math.inf).amax((2, 3), keepdim=True)
@@ -120,7 +136,7 @@ def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, si
         columns, before = _places(left, right, width, wrap[0], inpainter)
         rows, columns = rows.to(smooth.device), columns.to(smooth.device)
         pixels, holes = (part[:, :, rows][..., columns] for part in (smooth, hole))
-        found = inpainter.network(pixels.expand(-1, 3, -1, -1), holes)
+        found = inpainter(pixels.expand(-1, 3, -1, -1), holes)
         if smooth.shape[1] == 1:
             found = found.mean(1, keepdim=True)
         bottom, right = min(bottom, height), min(right, width)
@@ -129,6 +145,19 @@ def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, si
 
     in_tiles(work, (height, width), max(step, side), step)
     return result
+
+
+@torch.no_grad()
+def _in_one(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter) -> Tensor:
+    """A network of others over the whole picture."""
+    height, width = smooth.shape[2:]
+    rows, above = _places(0, height, height, wrap[1], inpainter)
+    columns, before = _places(0, width, width, wrap[0], inpainter)
+    pixels, holes = (part[:, :, rows.to(part.device)][..., columns.to(part.device)] for part in (smooth, hole))
+    found = inpainter(pixels.expand(-1, 3, -1, -1), holes)[..., above : above + height, before : before + width]
+    if bool(found.amax() > 8):  # some LaMa files answer in 0..255
+        found = found / 255
+    return found.mean(1, keepdim=True) if smooth.shape[1] == 1 else found
 
 
 def _span(any_: Tensor, begin: int, step: int) -> tuple[int, int]:
@@ -143,6 +172,7 @@ def _places(begin: int, end: int, length: int, wraps: bool, inpainter: Inpainter
 
     Round the image where it tiles; else the frame ends it, at a multiple of the network's step.
     """
+    end = math.ceil(end / inpainter.step) * inpainter.step
     first, last = begin - inpainter.margin, end + inpainter.margin
     if wraps:
         return torch.arange(first, last) % length, begin - first

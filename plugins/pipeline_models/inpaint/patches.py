@@ -8,7 +8,6 @@ goes on (Y. Wexler et al., Space-Time Completion of Video, 2007; A. Newson et al
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +18,14 @@ from pipeline_core import progress
 from pipeline_models.inpaint.diffusion import Wrap, diffused
 
 RADIUS = 3
-FEWEST, SHARE = 64, 0.3
+FEWEST, SHARE = 64, 0.1
 """Patches that a level must offer, and for how many of its pixels; with fewer it would lead astray."""
 ROUNDS = (8, 4, 3, 2)
 """Of search and vote, on the coarsest level and the next ones; the last number holds for all others."""
+FAINT, FALLING = 0.02, 2.0
+"""How far what is only guessed at first is trusted; and how many times less with every pixel farther into the hole."""
 AT_ONCE = 1 << 12
+MOST_PAIRS = 1 << 25
 
 
 @dataclass
@@ -88,11 +90,11 @@ def sources(look: Tensor, known: Tensor, wrap: Wrap, random: torch.Generator) ->
         level = _level(look_here, known_here, offered, wrap)
         rounds = ROUNDS[min(number, len(ROUNDS) - 1)]
         if found is None or before is None:
-            found = _anywhere(level, len(level.inside), random)
+            found = _peeled(level, random)
         else:
             found = _refined(before, level, found, random)
             _vote(level, found, torch.ones(len(found), device=look.device))
-        found = _searched(level, found, rounds, random, (number + 1) / len(levels))
+        found = _searched(level, found, rounds, random, (number + 1) / len(levels), number == 0)
         before = level
     assert found is not None
     assert before is not None
@@ -108,7 +110,36 @@ def _level(look: Tensor, known: Tensor, offered: Tensor, wrap: Wrap) -> _Level:
     return _Level(flat, inside, functional.pad(offered, (RADIUS,) * 4).reshape(-1), height, width, wrap)
 
 
-def _searched(level: _Level, found: Tensor, rounds: int, random: torch.Generator, share: float) -> Tensor:
+def _peeled(level: _Level, random: torch.Generator) -> Tensor:
+    """A first guess for the smallest level: all patches that are offered tried, layer by layer from the edge inwards.
+
+    A layer looks at what is known and at the layers before it, so that the smooth fill that is there at first, which
+    looks like what is flat, has no say. Where the level is too large for it, any patches.
+    """
+    offers = torch.nonzero(level.offered)[:, 0]
+    found = _anywhere(level, len(level.inside), random)
+    if len(offers) * len(found) > MOST_PAIRS:
+        return found
+    depth = _depth(level)
+    around = level.around()
+    given = level.look[offers[:, None] + around].flatten(1)
+    for layer in range(1, int(depth.max()) + 1):
+        which = torch.nonzero(depth[level.inside] == layer)[:, 0]
+        places = level.inside[which][:, None] + around
+        weight = torch.where(depth[places] < layer, torch.pow(FALLING, -depth[places]), 1e-6)
+        weight = weight.repeat_interleave(level.look.shape[1], 1)
+        wanted = level.look[places].flatten(1)
+        # The square of a difference, multiplied out; what does not depend on the offer is left out.
+        error = weight @ (given * given).T - 2 * (weight * wanted) @ given.T
+        found[which] = offers[error.argmin(1)]
+        level.look[level.inside[which]] = level.look[found[which]]
+    _renew_border(level)
+    return found
+
+
+def _searched(
+    level: _Level, found: Tensor, rounds: int, random: torch.Generator, share: float, first: bool = False
+) -> Tensor:
     """Search and vote in turn; the last search is not voted on, so that what it found can be copied."""
     rows, columns = level.row_and_column(level.inside)
     trust = _trust(level)
@@ -116,7 +147,9 @@ def _searched(level: _Level, found: Tensor, rounds: int, random: torch.Generator
     at[level.inside] = torch.arange(len(found), device=found.device)
     for turn in range(rounds):
         progress(int(1000 * share * (turn + 1) / rounds), 1000, "patches")
-        search = _Search(level, trust, found)
+        # The smooth fill that is there at first looks like what is flat; what is known shall decide.
+        guessed = first and turn == 0
+        search = _Search(level, torch.where(trust < 1, FAINT * trust, 1.0) if guessed else trust, found)
         for jump in (1, 4, 2, 1) if turn == 0 else (2, 1):
             for down, right in ((0, jump), (jump, 0), (0, -jump), (-jump, 0)):
                 beside = at[level.place(rows + down, columns + right)]
@@ -211,14 +244,25 @@ def _renew_border(level: _Level) -> None:
 
 def _trust(level: _Level) -> Tensor:
     """How far each pixel is trusted: 1 where it is known, less with every pixel farther into the hole."""
+    return torch.pow(FALLING, -_depth(level).clamp(max=24))
+
+
+def _depth(level: _Level) -> Tensor:
+    """How many pixels each lies inside the hole; 0 where it is known."""
     plane = torch.zeros(len(level.look), device=level.look.device)
     plane[level.inside] = 1
     left = plane.reshape(1, 1, -1, level.stride)
     depth = torch.zeros_like(left)
-    for _ in range(24):
-        depth += left
-        left = -functional.max_pool2d(-left, 3, 1, 1)
-    return torch.pow(1.3, -depth.reshape(-1))
+    # What is behind the frame is neither known nor a hole: the nearest pixel in it stands for it.
+    inner = left[..., RADIUS:-RADIUS, RADIUS:-RADIUS]
+    while bool((inner > 0).any()):
+        depth[..., RADIUS:-RADIUS, RADIUS:-RADIUS] += inner
+        if bool((inner > 0).all()):
+            break
+        inner = -functional.max_pool2d(-_bordered(inner, level.wrap), 3, 1)[
+            ..., RADIUS - 1 : 1 - RADIUS or None, RADIUS - 1 : 1 - RADIUS or None
+        ]
+    return _bordered(depth[..., RADIUS:-RADIUS, RADIUS:-RADIUS], level.wrap).reshape(-1)
 
 
 def _anywhere(level: _Level, count: int, random: torch.Generator) -> Tensor:
@@ -264,9 +308,7 @@ def _bordered(planes: Tensor, wrap: Wrap) -> Tensor:
 def _thickness(known: Tensor) -> int:
     """How many pixels the middle of the thickest hole lies from its edge."""
     left, depth = (known == 0).float(), 0
-    while bool((left > 0).any()) and depth < math.inf:
+    while bool((left > 0).any()) and depth < max(known.shape[2:]):
         left = -functional.max_pool2d(-left, 3, 1, 1)
         depth += 1
-        if depth > max(known.shape[2:]):
-            break
     return depth
