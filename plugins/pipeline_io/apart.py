@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,43 +84,63 @@ _lock = threading.Lock()
 
 def decode(content: bytes, facts: Facts) -> Array:
     """`(H, W, C)` pixels as stored, of the facts' channels; OperationError for a file that can't be decoded whole."""
+    with _copy(content, facts.format) as path:
+        return _pixels(path, facts, None)
+
+
+def decode_rows(path: Path, facts: Facts, top: int, bottom: int) -> Array:
+    """Some rows of the stored pixels; of a file of tiles they have to begin where a tile does.
+
+    The name's suffix is that of the format.
+    """
+    return _pixels(path, facts, (top, bottom))
+
+
+def _pixels(path: Path, facts: Facts, rows: tuple[int, int] | None) -> Array:
     stored = facts.stored
-    size = (stored.width, stored.height) if stored else (facts.width, facts.height)
-    nbytes = size[0] * size[1] * 4 * max(len(facts.channels), 4)
+    width, height = (stored.width, stored.height) if stored else (facts.width, facts.height)
+    count = rows[1] - rows[0] if rows else height
+    nbytes = width * count * 4 * max(len(facts.channels), 4)
     request = {
         "facts": False,
         "part": stored.part if stored else 0,
-        "size": size,
+        "size": (width, height),
+        "rows": rows,
         "channels": stored.channels if stored else None,
         "bytes": 3 * nbytes + _SPARE_BYTES,
     }
-    pixels = _asked(content, facts.format, request, _SECONDS + nbytes / _BYTES_PER_SECOND)
-    if not isinstance(pixels, np.ndarray) or pixels.shape != (size[1], size[0], len(facts.channels)):
+    pixels = _asked(path, facts.format, request, _SECONDS + nbytes / _BYTES_PER_SECOND)
+    if not isinstance(pixels, np.ndarray) or pixels.shape != (count, width, len(facts.channels)):
         raise OperationError(f"damaged {facts.format} file: it does not hold the pixels that its header says")
     return pixels.astype(facts.dtype, copy=False)
 
 
 def describe(content: bytes, format_name: str) -> dict[str, Any]:
     """What a decoder says of a file's header, for formats whose headers only a decoder understands."""
-    told = _asked(content, format_name, {"facts": True, "bytes": _SPARE_BYTES}, _SECONDS)
+    with _copy(content, format_name) as path:
+        told = _asked(path, format_name, {"facts": True, "bytes": _SPARE_BYTES}, _SECONDS)
     assert isinstance(told, dict)
     return told
 
 
-def _asked(content: bytes, name: str, request: dict[str, Any], seconds: float) -> Array | dict[str, Any]:
-    """A child's answer about a file that holds `content`; OperationError where there is none."""
+@contextmanager
+def _copy(content: bytes, name: str) -> Iterator[Path]:
+    """A file that holds `content`, named so that the decoder of the format is asked and no other."""
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-        copy = Path(folder) / f"file.{name}"
-        copy.write_bytes(content)
-        try:
-            return _answered({**request, "path": str(copy)}, seconds)
-        except ChildProcessError:
-            raise OperationError(
-                f"damaged {name} file: decoding it crashed or took longer than its size allows"
-            ) from None
-        except OperationError as error:
-            text = " ".join(str(error).replace(str(copy), "file").split())
-            raise OperationError(f"damaged {name} file: {text[:300]}") from None
+        path = Path(folder) / f"file.{name}"
+        path.write_bytes(content)
+        yield path
+
+
+def _asked(path: Path, name: str, request: dict[str, Any], seconds: float) -> Array | dict[str, Any]:
+    """A child's answer about a file; OperationError where there is none."""
+    try:
+        return _answered({**request, "path": str(path)}, seconds)
+    except ChildProcessError:
+        raise OperationError(f"damaged {name} file: decoding it crashed or took longer than its size allows") from None
+    except OperationError as error:
+        text = " ".join(str(error).replace(str(path), "file").split())
+        raise OperationError(f"damaged {name} file: {text[:300]}") from None
 
 
 def _answered(request: dict[str, Any], seconds: float) -> Array | dict[str, Any]:

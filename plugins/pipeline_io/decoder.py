@@ -56,7 +56,7 @@ def decode(request: Request) -> Array:
             raise ValueError(f"its header says {request['size']} and its pixels {spec.width}x{spec.height}")
         wanted = request["channels"]
         runs = _runs(spec.channelnames, wanted) if wanted else [(0, spec.nchannels, None)]
-        blocks = [_read(source, request["part"], first, stop, kind) for first, stop, kind in runs]
+        blocks = [_read(source, request, first, stop, kind) for first, stop, kind in runs]
     finally:
         source.close()
     if len(blocks) == 1:
@@ -115,8 +115,12 @@ def _runs(names: tuple[str, ...], wanted: list[list[str]]) -> list[tuple[int, in
     return runs
 
 
-def _read(source: OpenImageIO.ImageInput, part: int, first: int, stop: int, kind: str | None) -> Array:
-    pixels = source.read_image(part, 0, first, stop, kind or source.spec().format)
+def _read(source: OpenImageIO.ImageInput, request: Request, first: int, stop: int, kind: str | None) -> Array:
+    spec, part, rows = source.spec(), request["part"], request.get("rows")
+    if rows is None:
+        pixels = source.read_image(part, 0, first, stop, kind or spec.format)
+    else:
+        pixels = read_rows(source, part, rows[0], rows[1], first, stop, kind or spec.format)
     complaint = source.geterror()
     if pixels is None or complaint:
         raise ValueError(complaint or "it can not be decoded")
@@ -127,6 +131,20 @@ def _read(source: OpenImageIO.ImageInput, part: int, first: int, stop: int, kind
     if (floats.astype(np.float64) != array).any():
         raise ValueError("it has integers above 2**24, which float32 can't hold; load the other channels by layer")
     return floats
+
+
+def read_rows(
+    source: OpenImageIO.ImageInput, part: int, top: int, bottom: int, first: int, stop: int, kind: Any
+) -> Array | None:
+    """Rows of the stored pixels, counted from 0; None where OpenImageIO can't read them and says why.
+
+    Of a file of tiles the rows have to begin where a tile does.
+    """
+    spec = source.spec()
+    top, bottom = spec.y + top, spec.y + bottom
+    if not spec.tile_height:
+        return source.read_scanlines(part, 0, top, bottom, 0, first, stop, kind)
+    return source.read_tiles(part, 0, spec.x, spec.x + spec.width, top, bottom, spec.z, spec.z + 1, first, stop, kind)
 
 
 def _ration(more: int) -> None:

@@ -66,13 +66,16 @@ def place(pixels: np.ndarray[Any, Any], facts: Facts) -> np.ndarray[Any, Any]:
     if (stored.left, stored.top, stored.width, stored.height) == (0, 0, facts.width, facts.height):
         return pixels
     out = np.zeros((facts.height, facts.width, pixels.shape[2]), pixels.dtype)
-    left, top = max(stored.left, 0), max(stored.top, 0)
-    right = max(min(stored.left + stored.width, facts.width), left)
-    bottom = max(min(stored.top + stored.height, facts.height), top)
-    out[top:bottom, left:right] = pixels[
-        top - stored.top : bottom - stored.top, left - stored.left : right - stored.left
-    ]
+    put(pixels, out, stored.left, stored.top)
     return out
+
+
+def put(pixels: np.ndarray[Any, Any], out: np.ndarray[Any, Any], x: int, y: int) -> None:
+    """Pixels into a larger or smaller picture, so that their first one comes to (x, y); what juts out is cut."""
+    left, top = max(x, 0), max(y, 0)
+    right = max(min(x + pixels.shape[1], out.shape[1]), left)
+    bottom = max(min(y + pixels.shape[0], out.shape[0]), top)
+    out[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
 
 
 def _layer(found: list[Part], layer: str, part: str) -> tuple[Part, tuple[tuple[str, str], ...]]:

@@ -14,6 +14,9 @@ MAX_FILE_BYTES = 2**31
 MAX_PIXELS = 2**28
 """Larger pictures are refused undecoded: 16384 x 16384."""
 
+MAX_STREAMED_PIXELS = 2**34
+"""The limit where rows are read as they are needed: 131072 x 131072."""
+
 FormatName = Literal[
     "png", "jpeg", "webp", "tiff", "bmp", "exr", "hdr", "psd", "dds", "tga", "qoi", "pnm", "jxl", "avif"
 ]
@@ -75,14 +78,14 @@ class Facts:
         return self.width * self.height * len(self.channels) * {"uint8": 1, "float32": 4}.get(self.dtype, 2)
 
 
-def within_limits(facts: Facts) -> Facts:
+def within_limits(facts: Facts, most: int = MAX_PIXELS) -> Facts:
     """The facts themselves; OperationError where decoding them would cost more than a file may ask for."""
     width, height = facts.width, facts.height
     if width < 1 or height < 1:
         raise OperationError(f"damaged {facts.format} file: its header says {width}x{height} pixels")
-    if width * height > MAX_PIXELS:
+    if width * height > most:
         raise OperationError(
-            f"{width}x{height} is {width * height:,} pixels, above the limit of {MAX_PIXELS:,}: cut it into parts"
+            f"{width}x{height} is {width * height:,} pixels, above the limit of {most:,}: cut it into parts"
         )
     if facts.room is not None and facts.nbytes > facts.room + 65536:
         raise OperationError(

@@ -57,7 +57,7 @@ def infer_image(
     facts = facts_of(path, content_of(path), Choice(layer, part, window, shrink))
     channels = tuple(name for name in facts.channels if name != "A" or alpha != "ignore")
     width, height = facts.size if orient else (facts.width, facts.height)
-    return Image.stand_in(width, height, channels, dtype=facts.dtype, **_fields(facts, color, alpha))
+    return Image.stand_in(width, height, channels, dtype=facts.dtype, **fields_of(facts, color, alpha))
 
 
 @operation(
@@ -110,7 +110,7 @@ def load_image(
         channels = tuple(name for name in channels if name != "A")
     if orient:
         pixels = oriented(pixels, facts.orientation)
-    fields = _fields(facts, color, alpha)
+    fields = fields_of(facts, color, alpha)
     return Image(np.ascontiguousarray(pixels)[None], channels=channels, meta=facts.meta, **fields)
 
 
@@ -162,7 +162,8 @@ def oriented(pixels: Array, orientation: int) -> Array:
     return pixels[rows, columns]
 
 
-def _fields(facts: Facts, color: str, alpha: str) -> dict[str, Any]:
+def fields_of(facts: Facts, color: str, alpha: str) -> dict[str, Any]:
+    """An image's colour and alpha state, as the file says or as it is told."""
     state = facts.alpha
     if state != "none" and alpha != "auto":
         state = "none" if alpha == "ignore" else alpha  # type: ignore[assignment]  # a Literal of these

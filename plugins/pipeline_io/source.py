@@ -58,11 +58,18 @@ WHOLE = Choice()
 
 def content_of(path: Path) -> bytes:
     """The file's bytes; OperationError in the user's words where there are none."""
-    try:
+    with readable(path):
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise OperationError(f"{path}: {size:,} bytes, above the limit of {MAX_FILE_BYTES:,}")
         return path.read_bytes()
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What the system says against reading a file, in the user's words."""
+    try:
+        yield
     except FileNotFoundError:
         raise OperationError(f"file not found: {path}") from None
     except IsADirectoryError:
@@ -73,8 +80,8 @@ def content_of(path: Path) -> bytes:
 
 def facts_of(path: Path, content: bytes, choice: Choice = WHOLE) -> Facts:
     """What the header says, held to the limits; errors name the file."""
-    with _named(path):
-        facts = within_limits(_probe(content, choice))
+    with named(path):
+        facts = within_limits(probe(content, choice))
         if choice.shrink == 1:
             return facts
         if facts.format != "jpeg":
@@ -85,13 +92,13 @@ def facts_of(path: Path, content: bytes, choice: Choice = WHOLE) -> Facts:
 
 def pixels_of(path: Path, content: bytes, facts: Facts) -> Array:
     """`(H, W, C)` pixels, exactly of the facts' size, channels and type; errors name the file."""
-    with _named(path):
+    with named(path):
         pixels = _DECODERS.get(facts.format, native.decode)(content, facts)
         return exr.place(pixels, facts) if facts.format == "exr" else pixels
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
     """Errors that name the file; what a number that makes no sense has led to is a damaged file, too."""
     try:
         yield
@@ -103,7 +110,8 @@ def _named(path: Path) -> Iterator[None]:
         raise OperationError(f"{path}: not enough memory for its pixels") from None
 
 
-def _probe(content: bytes, choice: Choice) -> Facts:
+def probe(content: bytes, choice: Choice) -> Facts:
+    """What the header says, not yet held to any limit."""
     name = format_of(content)
     if name == "exr":
         return exr.probe(content, layer=choice.layer, part=choice.part, window=choice.window)

@@ -48,7 +48,7 @@ class _Header:
 
 def looks_like(content: bytes) -> bool:
     """Whether the file ends as a TGA does, or begins with a header that only a TGA would have."""
-    if content.endswith(_FOOTER):
+    if content[-len(_FOOTER) :] == _FOOTER:
         return True
     if len(content) < _HEADER.size:
         return False
@@ -134,7 +134,7 @@ def _alpha(content: bytes, header: _Header) -> Alpha:
     full = {32: 8, 16: 8 if header.kind == _GREY else 1}.get(bits, 0)
     if not full or not (header.alpha_bits or (header.kind == _PALETTE and bits == 32)):
         return "none"
-    if content.endswith(_FOOTER):
+    if content[-len(_FOOTER) :] == _FOOTER:
         at = struct.unpack_from("<I", content, len(content) - 26)[0]
         if 0 < at < len(content) - 494:
             return {0: "none", 1: "none", 2: "none", 4: "associated"}.get(content[at + 494], "straight")  # type: ignore[return-value]  # Literals

@@ -1,0 +1,188 @@
+"""A picture's rows from a file as they are needed, for pictures that are larger than the memory.
+
+`open_rows` gives a `RowReader` for what can be read that way: TIFF (strips or tiles), OpenEXR, PNG without interlacing and
+JPEG, upright. Its `facts` are a stand-in of what `load_image` would give, and all rows put together are its pixels.
+"""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+import OpenImageIO
+
+from pipeline_core import Image, OperationError
+from pipeline_io import apart, exr
+from pipeline_io.decoder import read_rows
+from pipeline_io.exr_header import LINES, parts
+from pipeline_io.facts import MAX_STREAMED_PIXELS, Facts, within_limits
+from pipeline_io.load import fields_of
+from pipeline_io.sniff import format_of
+from pipeline_io.source import Choice, named, probe, readable
+
+Array = np.ndarray[Any, Any]
+Rows = Callable[[int, int], Array]
+
+FORMATS = ("tiff", "exr", "png", "jpeg")
+_MOST_AT_ONCE = 2**28
+
+
+class RowReader:
+    """Rows of one picture. Going down is cheap, going up may begin anew; what was read last is kept for the next halo.
+
+    `facts` is a stand-in: size, channels, type, colour, alpha and texts, no memory. Not for several threads at once.
+    """
+
+    def __init__(self, facts: Image, read: Rows, unit: int, closing: ExitStack) -> None:
+        self.facts = facts
+        self.unit = unit
+        """Rows that the file stores together, in a strip or a row of tiles: strips of a multiple of it waste nothing."""
+        self._read = read
+        self._closing = closing
+        self._top = 0
+        self._kept = np.empty((0, *facts.buffer.shape[2:]), facts.dtype)
+
+    def read(self, top: int, bottom: int) -> Image:
+        """Rows `top` to `bottom`, without the last, as `(1, bottom - top, W, C)`; OperationError for a damaged file."""
+        if not 0 <= top < bottom <= self.facts.height:
+            raise OperationError(f"rows {top} to {bottom} of a picture of {self.facts.height} rows")
+        end = self._top + len(self._kept)
+        if top < self._top or bottom > end:
+            begin = top - top % self.unit
+            stop = min(-(-bottom // self.unit) * self.unit, self.facts.height)
+            if self._top <= begin < end:
+                self._kept = np.concatenate((self._kept[begin - self._top :], self._read(end, stop)))
+            else:
+                self._kept = self._read(begin, stop)
+            self._top = begin
+        return self.facts.with_buffer(self._kept[None, top - self._top : bottom - self._top])
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_rows(
+    path: Path,
+    *,
+    color: str = "auto",
+    alpha: str = "auto",
+    orient: bool = True,
+    layer: str = "",
+    part: str = "",
+    window: str = "display",
+) -> RowReader | None:
+    """A reader of the file's rows; None where they can only be had all at once, so that `load_image` is the way.
+
+    The params are those of `load_image`, and so are the errors. Files may be larger than it takes.
+    """
+    with readable(path):
+        content = _mapped(path)
+    with named(path), ExitStack() as closing:
+        if format_of(content) not in FORMATS:
+            return None
+        facts = within_limits(probe(content, Choice(layer, part, window)), MAX_STREAMED_PIXELS)
+        if (orient and facts.orientation > 1) or (alpha == "ignore" and "A" in facts.channels):
+            return None
+        name = _called(path, facts.format, closing)
+        found = _exr(content, name, facts) if facts.format == "exr" else _plain(name, facts, closing)
+        if found is None:
+            return None
+        read, unit = found
+        if facts.width * len(facts.channels) * 4 * unit > _MOST_AT_ONCE:
+            return None
+        image = Image.stand_in(
+            facts.width, facts.height, facts.channels, dtype=facts.dtype, **fields_of(facts, color, alpha)
+        )
+        return RowReader(image.with_buffer(image.buffer, meta=facts.meta), _named(path, read), unit, closing.pop_all())
+
+
+def _mapped(path: Path) -> bytes:
+    """The file as if it were read, of which only what is looked at comes into the memory."""
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise OperationError(f"{path}: the file is empty")
+        # It is sliced, indexed and searched like bytes.
+        return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _called(path: Path, name: str, closing: ExitStack) -> Path:
+    """The file under a name of ours, so that only the decoder of its format is ever asked."""
+    folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-"))
+    link = Path(folder) / f"file.{name}"
+    try:
+        link.symlink_to(path.absolute())
+    except OSError:  # some systems have no links, or not for everybody
+        shutil.copyfile(path, link)
+    return link
+
+
+def _named(path: Path, read: Rows) -> Rows:
+    def reading(top: int, bottom: int) -> Array:
+        with named(path):
+            return read(top, bottom)
+
+    return reading
+
+
+def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Rows, int] | None:
+    """By OpenImageIO in this process, as `native` does it; None where its rows are not those that the facts say."""
+    settings = OpenImageIO.ImageSpec()
+    settings.attribute("oiio:UnassociatedAlpha", 1)
+    settings.attribute("oiio:reorient", 0)
+    source = OpenImageIO.ImageInput.open(str(path), settings)
+    if source is None:
+        raise _damaged(facts, path, OpenImageIO.geterror())
+    closing.callback(source.close)
+    spec = source.spec()
+    told = (spec.width, spec.height, spec.nchannels, {"half": "float16", "float": "float32"}.get(str(spec.format), str(spec.format)))  # fmt: skip
+    if told != (facts.width, facts.height, len(facts.channels), facts.dtype) or spec.get("png:interlaced"):
+        return None
+
+    def read(top: int, bottom: int) -> Array:
+        pixels = read_rows(source, 0, top, bottom, 0, spec.nchannels, spec.format)
+        complaint = source.geterror()
+        if pixels is None or complaint:
+            raise _damaged(facts, path, complaint)
+        return np.asarray(pixels).reshape(bottom - top, facts.width, len(facts.channels))
+
+    return read, spec.tile_height or min(int(spec.get("tiff:RowsPerStrip") or 1), facts.height)
+
+
+def _exr(content: bytes, path: Path, facts: Facts) -> tuple[Rows, int] | None:
+    """By a child process, within the frame that was asked for. The rows of a chunk, or of tiles, are read together."""
+    stored = facts.stored
+    assert stored is not None
+    chosen = parts(content)[stored.part]
+    unit = chosen.tiles[1] if chosen.tiles else LINES[chosen.compression]
+    if chosen.tiles and stored.top % unit:
+        return None  # the frame's strips would begin within a row of tiles
+
+    def read(top: int, bottom: int) -> Array:
+        out = np.zeros((bottom - top, facts.width, len(facts.channels)), facts.dtype)
+        first, last = max(top - stored.top, 0), min(bottom - stored.top, stored.height)
+        if first < last:
+            held = apart.decode_rows(path, facts, first, last)
+            exr.put(held, out, stored.left, first + stored.top - top)
+        return out
+
+    return read, unit
+
+
+def _damaged(facts: Facts, path: Path, reason: str) -> OperationError:
+    text = " ".join(reason.replace(f'("{path}")', "").replace(str(path), "file").split())
+    return OperationError(f"damaged {facts.format} file: {text or 'it can not be decoded'}")
