@@ -125,16 +125,20 @@ def encode_image(
     name; values that are not finite.
     """
     target = for_image(image, format, depth, drop=alpha == "drop")
-    state = target.kind.alpha or image.alpha
-    keeps = "A" in target.channels
-    pixels = samples(
-        image, target.dtype, state=state if keeps else "none", nan=_checked(nan, target.dtype), dither=dither
-    )
-    if "A" in image.channels and not keeps:
-        pixels = np.delete(pixels, image.index("A"), axis=2)
+    pixels = pixels_for(target, image, nan, dither)
     settings = _Settings(quality, subsampling, compression, exr_compression, dds_compression, lossless)
     meta = image.meta if metadata else {}
-    return target.kind.file(_encoded(pixels, target, state == "associated", meta, settings))
+    return target.kind.file(
+        _encoded(pixels, target, (target.kind.alpha or image.alpha) == "associated", meta, settings)
+    )
+
+
+def pixels_for(target: Target, image: Image, nan: Nan, dither: bool) -> np.ndarray[Any, Any]:
+    """An image's `(H, W, C)` samples as its file holds them."""
+    keeps = "A" in target.channels
+    state = (target.kind.alpha or image.alpha) if keeps else "none"
+    pixels = samples(image, target.dtype, state=state, nan=_checked(nan, target.dtype), dither=dither)
+    return np.delete(pixels, image.index("A"), axis=2) if "A" in image.channels and not keeps else pixels
 
 
 @operation(device="cpu", infer=_infer_mask)

@@ -6,12 +6,13 @@ OpenImageIO's own header would name its version and the time, and the same pictu
 from __future__ import annotations
 
 import json
+import mmap
 import re
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import OpenImageIO
@@ -35,6 +36,7 @@ _TAKEN = frozenset({
 })  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,254}")
 _LONG_NAMES = 0x400
+_PIECE = 2**24
 
 
 def encode(
@@ -47,32 +49,72 @@ def encode(
     level: int,
 ) -> bytes:
     """A scanline file of `(H, W, C)` float16 or float32 pixels with associated alpha, of one part."""
-    packed = _packed(pixels, channels, codec, level)
-    part, tables = exr_header.structure(packed)
-    attributes = {name: part.attributes[name] for name in _STRUCTURE} | _color(color) | _texts(meta)
-    version = 2 | (_LONG_NAMES if max(len(name) for name in (*attributes, *channels)) > 31 else 0)
-    header = struct.pack("<4sI", b"\x76\x2f\x31\x01", version)
-    for name, (kind, value) in sorted(attributes.items()):
-        header += name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value
-    header += b"\0"
-    count = exr_header.chunk_count(part)
-    offsets = np.frombuffer(packed, "<u8", count, tables) + np.uint64(len(header)) - np.uint64(tables)
-    return b"".join((header, offsets.astype("<u8").tobytes(), packed[tables + 8 * count :]))
-
-
-def _packed(pixels: np.ndarray[Any, Any], channels: tuple[str, ...], codec: Codec, level: int) -> bytes:
-    """A file by OpenImageIO, which writes to paths only."""
-    height, width, samples = pixels.shape
-    spec = OpenImageIO.ImageSpec(width, height, samples, "half" if pixels.dtype == np.float16 else "float")
-    spec.channelnames = channels
-    spec.attribute("compression", f"{codec}:{max(level, 1)}" if codec.startswith("zip") else codec)
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-        path = Path(folder) / "file.exr"
-        out = OpenImageIO.ImageOutput.create(str(path))
-        written = out and out.open(str(path), spec) and out.write_image(np.ascontiguousarray(pixels)) and out.close()
-        if out is None or not written:
-            raise OperationError(f"the exr file can not be made: {(out or OpenImageIO).geterror()}")
-        return path.read_bytes()
+        stream = Stream(
+            Path(folder), pixels.shape, channels, pixels.dtype.name, color=color, meta=meta, codec=codec, level=level
+        )
+        stream.add(pixels)
+        return b"".join(stream.parts())
+
+
+class Stream:
+    """A file whose rows come some at a time; the same bytes as `encode` makes.
+
+    OpenImageIO, which writes to paths only, has its file in `folder`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: tuple[int, ...],
+        channels: tuple[str, ...],
+        dtype: str,
+        *,
+        color: str,
+        meta: Mapping[str, str],
+        codec: Codec,
+        level: int,
+    ) -> None:
+        height, width, samples = shape
+        spec = OpenImageIO.ImageSpec(width, height, samples, "half" if dtype == "float16" else "float")
+        spec.channelnames = channels
+        spec.attribute("compression", f"{codec}:{max(level, 1)}" if codec.startswith("zip") else codec)
+        self._path = folder / "packed.exr"
+        self._channels, self._color, self._meta = channels, color, meta
+        self._done = 0
+        out = OpenImageIO.ImageOutput.create(str(self._path))
+        if out is None or not out.open(str(self._path), spec):
+            raise _failed(out)
+        self._out = out
+
+    def add(self, pixels: np.ndarray[Any, Any]) -> None:
+        rows = np.ascontiguousarray(pixels)
+        if not self._out.write_scanlines(self._done, self._done + len(rows), 0, rows):
+            raise _failed(self._out)
+        self._done += len(rows)
+
+    def parts(self) -> Iterator[bytes]:
+        """The bytes of the whole file, with a header of ours in front of OpenImageIO's chunks."""
+        if not self._out.close():
+            raise _failed(self._out)
+        with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as packed:
+            part, tables = exr_header.structure(cast(bytes, packed))
+            attributes = {name: part.attributes[name] for name in _STRUCTURE} | _color(self._color) | _texts(self._meta)
+            version = 2 | (_LONG_NAMES if max(len(name) for name in (*attributes, *self._channels)) > 31 else 0)
+            header = struct.pack("<4sI", b"\x76\x2f\x31\x01", version)
+            for name, (kind, value) in sorted(attributes.items()):
+                header += name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value
+            header += b"\0"
+            count = exr_header.chunk_count(part)
+            table = np.frombuffer(packed[tables : tables + 8 * count], "<u8")
+            yield header
+            yield (table + np.uint64(len(header)) - np.uint64(tables)).astype("<u8").tobytes()
+            for at in range(tables + 8 * count, len(packed), _PIECE):
+                yield packed[at : at + _PIECE]
+
+
+def _failed(out: OpenImageIO.ImageOutput | None) -> OperationError:
+    return OperationError(f"the exr file can not be made: {(out or OpenImageIO).geterror()}")
 
 
 def _color(color: str) -> dict[str, tuple[str, bytes]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -108,13 +108,39 @@ def decode(content: bytes, facts: Facts) -> Array:
 
 def encode(pixels: Array, *, color: str, meta: Mapping[str, str], compression: int) -> bytes:
     """A PNG of `(H, W, C)` uint8 or uint16 pixels with straight alpha; the same bytes for the same arguments on one kind of machine."""
-    height, width, samples = pixels.shape
-    depth = pixels.dtype.itemsize * 8
-    header = struct.pack(">IIBBBBB", width, height, depth, _COLOR_TYPES[samples], 0, 0, 0)
-    parts = [_SIGNATURE, _chunk(b"IHDR", header), *_color_chunks(color, grey=samples < 3)]
-    parts += _text_chunks(meta)
-    parts += [_chunk(b"IDAT", block) for block in png_rows.compressed(pixels, compression)]
-    return b"".join([*parts, _chunk(b"IEND", b"")])
+    parts: list[bytes] = []
+    stream = Stream(parts.append, pixels.shape, pixels.dtype.itemsize, color=color, meta=meta, compression=compression)
+    stream.add(pixels)
+    stream.finish()
+    return b"".join(parts)
+
+
+class Stream:
+    """A PNG that is written while its rows come; the same bytes as `encode` makes."""
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        shape: tuple[int, ...],
+        itemsize: int,
+        *,
+        color: str,
+        meta: Mapping[str, str],
+        compression: int,
+    ) -> None:
+        height, width, samples = shape
+        self._write = write
+        self._packer = png_rows.Packer(height, width, samples * itemsize, compression)
+        header = struct.pack(">IIBBBBB", width, height, itemsize * 8, _COLOR_TYPES[samples], 0, 0, 0)
+        for part in (_SIGNATURE, _chunk(b"IHDR", header), *_color_chunks(color, grey=samples < 3), *_text_chunks(meta)):
+            write(part)
+
+    def add(self, pixels: Array) -> None:
+        for block in self._packer.pack(pixels):
+            self._write(_chunk(b"IDAT", block))
+
+    def finish(self) -> None:
+        self._write(_chunk(b"IEND", b""))
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:

@@ -26,20 +26,42 @@ _SAMPLED, _SPARSE = 5, 7
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
 
 
-def compressed(pixels: Array, level: int) -> Iterator[bytes]:
-    """The parts of one zlib stream of `(H, W, C)` pixels."""
-    height, width, samples = pixels.shape
-    rows = max(1, _BLOCK_BYTES // (width * samples * pixels.dtype.itemsize))
-    checksum = 1
-    yield START
-    for packed, part, length in map_blocks(
-        lambda start, stop: packed_rows(pixels[max(start - 1, 0) : stop], start > 0, stop == height, level),
-        height,
-        rows,
-    ):
-        checksum = adler32_combine(checksum, part, length)
-        yield packed
-    yield struct.pack(">I", checksum)
+class Packer:
+    """One zlib stream of `(H, W, C)` pixels that come some rows at a time; its bytes do not depend on how many."""
+
+    def __init__(self, height: int, width: int, step: int, level: int) -> None:
+        self._height = height
+        self._level = level
+        self._rows = max(1, _BLOCK_BYTES // (width * step))
+        self._waiting: Array | None = None  # behind the last row of those that are done
+        self._done = 0
+        self._checksum = 1
+
+    def pack(self, pixels: Array) -> Iterator[bytes]:
+        """The parts of the stream that are whole with these rows."""
+        if self._waiting is not None:
+            pixels = np.concatenate((self._waiting, pixels))
+        above = int(self._done > 0)
+        count = len(pixels) - above
+        if self._done + count < self._height:
+            count -= count % self._rows
+        if not self._done and count:
+            yield START
+
+        def block(start: int, stop: int) -> tuple[bytes, int, int]:
+            seen = above or min(start, 1)
+            rows = pixels[above + start - seen : above + stop]
+            return packed_rows(rows, bool(seen), self._done + stop == self._height, self._level)
+
+        if count:
+            for packed, part, length in map_blocks(block, count, self._rows):
+                self._checksum = adler32_combine(self._checksum, part, length)
+                yield packed
+        self._done += count
+        if self._done == self._height:
+            yield struct.pack(">I", self._checksum)
+        else:
+            self._waiting = pixels[max(above + count - 1, 0) :].copy()
 
 
 def packed_rows(pixels: Array, above: bool, last: bool, level: int) -> tuple[bytes, int, int]:

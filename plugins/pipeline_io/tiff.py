@@ -5,10 +5,11 @@ Sources: TIFF 6.0; Adobe Photoshop TIFF Technical Notes (deflate); TIFF Technica
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -60,39 +61,95 @@ def probe(content: bytes) -> Facts:
 
 def encode(pixels: Array, *, associated: bool, color: str, meta: Mapping[str, str], compression: int) -> bytes:
     """A little-endian TIFF of `(H, W, C)` uint8, uint16, float16 or float32 pixels, deflated unless `compression` is 0."""
-    height, width, samples = pixels.shape
-    if pixels.nbytes > _MOST:
-        raise OperationError(f"{pixels.nbytes:,} bytes of pixels are more than a tiff file can hold; save fewer bits")
-    floats = pixels.dtype.kind == "f"
-    rows = max(1, _STRIP_BYTES // (width * samples * pixels.dtype.itemsize))
-    strips = list(map_blocks(lambda start, stop: _strip(pixels[start:stop], compression), height, rows))
-    extra = samples in (2, 4)
-    tags: dict[int, tuple[str, tuple[int, ...] | bytes]] = {
-        256: ("I", (width,)),
-        257: ("I", (height,)),
-        258: ("H", (pixels.dtype.itemsize * 8,) * samples),
-        259: ("H", (8 if compression else 1,)),
-        262: ("H", (2 if samples > 2 else 1,)),
-        273: ("I", (0,) * len(strips)),
-        277: ("H", (samples,)),
-        278: ("I", (rows,)),
-        279: ("I", tuple(len(strip) for strip in strips)),
-        284: ("H", (1,)),
-        339: ("H", (_FLOAT if floats else 1,) * samples),
-    }
-    if compression:
-        tags[317] = ("H", (3 if floats else 2,))
-    if extra:
-        tags[338] = ("H", (1 if associated else 2,))
-    if packet := xmp.write_packet(meta):
-        tags[700] = ("B", packet)
-    if icc.named(color) and color != ("lin_rec709_scene" if floats else "srgb_rec709_scene"):
-        tags[34675] = ("s", icc.build(color, samples < 3))
-    head = 8 + sum(len(strip) + len(strip) % 2 for strip in strips)
-    offsets = np.cumsum([8, *(len(strip) + len(strip) % 2 for strip in strips[:-1])])
-    tags[273] = ("I", tuple(int(n) for n in offsets))
-    padded = (part for strip in strips for part in (strip, bytes(len(strip) % 2)))
-    return b"".join((struct.pack("<2sHI", b"II", 42, head), *padded, _directory(tags, head)))
+    file = io.BytesIO()
+    stream = Stream(
+        file,
+        pixels.shape,
+        pixels.dtype.name,
+        associated=associated,
+        color=color,
+        meta=meta,
+        compression=compression,
+    )
+    stream.add(pixels)
+    stream.finish()
+    return file.getvalue()
+
+
+class Stream:
+    """A TIFF that is written while its rows come; the same bytes as `encode` makes. The file is one to seek in."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        shape: tuple[int, ...],
+        dtype: str,
+        *,
+        associated: bool,
+        color: str,
+        meta: Mapping[str, str],
+        compression: int,
+    ) -> None:
+        height, width, samples = shape
+        self._itemsize = np.dtype(dtype).itemsize
+        nbytes = height * width * samples * self._itemsize
+        if nbytes > _MOST:
+            raise OperationError(f"{nbytes:,} bytes of pixels are more than a tiff file can hold; save fewer bits")
+        self._file = file
+        self._shape = height, width, samples
+        self._floats = dtype.startswith("float")
+        self._associated, self._color, self._meta, self._level = associated, color, meta, compression
+        self._rows = max(1, _STRIP_BYTES // (width * samples * self._itemsize))
+        self._counts: list[int] = []
+        self._done = 0
+        self._waiting: Array | None = None
+        file.write(bytes(8))
+
+    def add(self, pixels: Array) -> None:
+        if self._waiting is not None:
+            pixels = np.concatenate((self._waiting, pixels))
+        count = len(pixels)
+        if self._done + count < self._shape[0]:
+            count -= count % self._rows
+        if count:
+            for strip in map_blocks(lambda start, stop: _strip(pixels[start:stop], self._level), count, self._rows):
+                self._counts.append(len(strip))
+                self._file.write(strip + bytes(len(strip) % 2))
+        self._done += count
+        self._waiting = pixels[count:].copy() if count < len(pixels) else None
+
+    def finish(self) -> None:
+        at = 8 + sum(n + n % 2 for n in self._counts)
+        self._file.write(_directory(self._tags(), at))
+        self._file.seek(0)
+        self._file.write(struct.pack("<2sHI", b"II", 42, at))
+
+    def _tags(self) -> dict[int, tuple[str, tuple[int, ...] | bytes]]:
+        height, width, samples = self._shape
+        offsets = np.cumsum([8, *(n + n % 2 for n in self._counts[:-1])])
+        tags: dict[int, tuple[str, tuple[int, ...] | bytes]] = {
+            256: ("I", (width,)),
+            257: ("I", (height,)),
+            258: ("H", (self._itemsize * 8,) * samples),
+            259: ("H", (8 if self._level else 1,)),
+            262: ("H", (2 if samples > 2 else 1,)),
+            273: ("I", tuple(int(n) for n in offsets)),
+            277: ("H", (samples,)),
+            278: ("I", (self._rows,)),
+            279: ("I", tuple(self._counts)),
+            284: ("H", (1,)),
+            339: ("H", (_FLOAT if self._floats else 1,) * samples),
+        }
+        if self._level:
+            tags[317] = ("H", (3 if self._floats else 2,))
+        if samples in (2, 4):
+            tags[338] = ("H", (1 if self._associated else 2,))
+        if packet := xmp.write_packet(self._meta):
+            tags[700] = ("B", packet)
+        color = self._color
+        if icc.named(color) and color != ("lin_rec709_scene" if self._floats else "srgb_rec709_scene"):
+            tags[34675] = ("s", icc.build(color, samples < 3))
+        return tags
 
 
 def _channels(page: exif.Directory, samples: int) -> tuple[tuple[str, ...], Alpha]:

@@ -10,6 +10,7 @@ import OpenImageIO
 import PIL.Image
 import pytest
 from pipeline_io import encode_image, load_image
+from pipeline_io.row_writer import write_rows
 from pipeline_io.rows import open_rows
 
 from pipeline_core import Image, OperationError
@@ -52,7 +53,7 @@ FILES: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "dtype", "attributes"), FILES)
-@pytest.mark.parametrize("strip", [1, 13, 200])
+@pytest.mark.parametrize("strip", [5, 200])
 def test_rows_are_those_of_the_whole(
     tmp_path: Path, kind: str, dtype: str, attributes: dict[str, Any], strip: int
 ) -> None:
@@ -121,3 +122,64 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         reader.read(0, 300)
     with pytest.raises(OperationError, match="rows 299 to 301 of a picture of 300 rows"):
         reader.read(299, 301)
+
+
+WRITTEN: list[tuple[Any, str, dict[str, Any]]] = [
+    ("png", "uint8", {"compression": 1}),
+    ("png", "uint16", {"compression": 4}),
+    ("png", "float32", {"compression": 0, "alpha": "drop"}),
+    ("tiff", "uint8", {"compression": 0}),
+    ("tiff", "float16", {}),
+    ("exr", "float32", {"exr_compression": "piz"}),
+    ("exr", "float16", {"exr_compression": "zip"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "dtype", "params"), WRITTEN)
+@pytest.mark.parametrize("strip", [7, 130])
+def test_a_file_of_rows_is_that_of_the_whole(
+    tmp_path: Path, kind: Any, dtype: str, params: dict[str, Any], strip: int
+) -> None:
+    # Several blocks of a PNG and strips of a TIFF.
+    source = image(dtype, height=300, width=900, meta={"artist": "J. Doe"})
+    path = tmp_path / "rows"
+    with write_rows(path, source.like(dtype=dtype), format=kind, **params) or pytest.fail("not written") as writer:
+        for top in range(0, source.height, strip):
+            writer.write(source.with_buffer(source.buffer[:, top : top + strip]))
+    assert path.read_bytes() == encode_image(source, format=kind, **params).content
+    assert [p.name for p in tmp_path.iterdir()] == ["rows"]
+
+
+def test_a_file_without_all_of_its_rows_is_gone(tmp_path: Path) -> None:
+    source, path = image(), tmp_path / "rows"
+    for kind in ("png", "tiff", "exr"):
+        writer = write_rows(path, source, format=kind, depth="auto")
+        assert writer is not None
+        writer.write(source.with_buffer(source.buffer[:, :9]))
+        with pytest.raises(OperationError, match="9 of 75 rows were written"):
+            writer.close()
+        assert not list(tmp_path.iterdir())
+        with (
+            pytest.raises(ZeroDivisionError),
+            write_rows(path, source, format=kind) or pytest.fail("not written") as writer,
+        ):
+            writer.write(source.with_buffer(source.buffer[:, : 1 // 0]))
+        assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_do_not_fit(tmp_path: Path) -> None:
+    source, path = image(), tmp_path / "rows"
+    with write_rows(path, source, format="png") or pytest.fail("not written") as writer:
+        with pytest.raises(OperationError, match="do not fit"):
+            writer.write(image(width=60))
+        with pytest.raises(OperationError, match="do not fit"):
+            writer.write(image(channels="RGB"))
+        writer.write(source)
+        with pytest.raises(OperationError, match=r"rows 75 to 150 of .* do not fit into 75 rows"):
+            writer.write(source)
+    assert write_rows(path, image(channels="RGB"), format="jpg") is None
+    assert write_rows(path, source, format="png", dither=True) is None
+    with pytest.raises(OperationError, match="more than a tiff file can hold"):
+        write_rows(path, Image.stand_in(40_000, 40_000, ("R", "G", "B")), format="tiff", depth=8)
+    with pytest.raises(OperationError, match="this is a batch of 2"):
+        write_rows(path, image().with_buffer(np.zeros((2, 5, 5, 4), np.uint8)), format="png")
