@@ -110,7 +110,7 @@ def attacked(
     blobs = [other.blob for other in (entry, entry.twin) if other is not None]
     contents = {blob: blob.read_bytes() for blob in blobs}
     output = file.parent / "out" / f"n{node}.png"
-    output.unlink()
+    output.unlink(missing_ok=True)  # an attack that was not withstood left none
     attack(entry)
     asked = ["run", file, "--cache", cache, "--device", "cpu", "-q", "--only", f"n{node}"]
     done = command(*asked, before=give_up_override if attack is lock else broken)
