@@ -148,7 +148,7 @@ def make_plan(
         who = identities.get(id(node.operation))
         if who is None:
             who = identities[id(node.operation)] = identity(node.operation)
-        own_files = {path: files[path] for path in paths_in(node.params)} if files else {}
+        own_files = {path: files[path] for path in paths_in(node.params)} if files and node.params else {}
         made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
         sources = tuple(
             (name, tuple((index[link.node], link.output) for link in links)) for name, links in node.links.items()

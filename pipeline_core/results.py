@@ -115,17 +115,18 @@ class Results:
             self.records[index] = record
         return True
 
-    def take_turn(self, index: int, is_cancelled: Callable[[], bool]) -> None:
-        """Before a step is computed: while another process computes the same key, waits for what it stores."""
+    def take_turn(self, index: int, is_cancelled: Callable[[], bool]) -> bool:
+        """Before a step is computed: while another process computes the same key, waits; whether it is known then."""
         step, cache = self.steps[index], self.cache
         if cache is None or not _may_keep(step):
-            return
+            return False
         turn = self._turns[index] = cache.take_turn(step.key, is_cancelled)
         record = cache.find(step.key, step.name)
         if record is not None:
             turn.end()
             with self.lock:
                 self.records[index] = record
+        return record is not None
 
     def end_turn(self, index: int) -> None:
         """After it: others need not wait, unless the result is on its way to disk."""
@@ -155,8 +156,10 @@ class Results:
     def keep(self, index: int, values: Values, seconds: float, size: int) -> None:
         """Hands a computed result to the cache, which decides and writes behind the computation."""
         step, cache = self.steps[index], self.cache
+        if cache is None:
+            return
         self._cost[index] = seconds + sum(self._cost[source] for source in self.read_by(index))
-        if cache is None or not _may_keep(step):
+        if not _may_keep(step):
             return
         policy, digests = _policy(step), None
         if policy == "always" or cache.is_worth_storing(self._cost[index], size):

@@ -247,7 +247,8 @@ class _Run:
     def step(self, index: int) -> None:
         started = time.perf_counter()
         step = self.steps[index]
-        self.tell(Started(step.name, step.node.operation.name))
+        if self.listeners:
+            self.tell(Started(step.name, step.node.operation.name))
         try:
             if not self.make(index):
                 return
@@ -272,8 +273,7 @@ class _Run:
         if self.results.is_known(index) or self.results.find_by_content(index):
             return self.take_known(index)
         try:
-            self.results.take_turn(index, lambda: self.cancelled)
-            if self.results.is_known(index):
+            if self.results.take_turn(index, lambda: self.cancelled):
                 return self.take_known(index)
             given = self.gather(index)
             if given is None:
@@ -321,7 +321,7 @@ class _Run:
         """What a step reads, by the step it comes from. None when a stored one was damaged: the step waits for it."""
         given: dict[int, Values] = {}
         for source in self.results.read_by(index):
-            values = self.results.get(source, self.is_wanted)
+            values = self.results.values[source] or self.results.get(source, self.is_wanted)
             if values is None:
                 with self.condition:
                     self.schedule.put_back(index, source)

@@ -11,9 +11,11 @@ import dataclasses
 import importlib
 import math
 import sys
+import types
+import typing
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xxhash
@@ -49,7 +51,7 @@ def _collect(value: Any, found: list[Any]) -> None:
         return
     if kind is np.ndarray:
         found.append(value)
-    elif names := _field_names(kind):
+    elif (names := _buffer_fields(kind)) is not None:
         for name in names:
             _collect(getattr(value, name), found)
     elif kind is tuple or kind is list:
@@ -69,8 +71,24 @@ _PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 @cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
+def _buffer_fields(kind: Any) -> tuple[str, ...] | None:
+    """The fields of a kind that may hold buffers, by their annotations; None where it is no kind."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    names = [f.name for f in dataclasses.fields(kind)]
+    try:
+        hints = typing.get_type_hints(kind)
+        return tuple(name for name in names if not _is_plain(hints[name]))
+    except Exception:  # annotations are code, and may name what is there for type checkers alone
+        return tuple(names)
+
+
+def _is_plain(hint: Any) -> bool:
+    if hint in _PLAIN or hint is Ellipsis or typing.get_origin(hint) is Literal:
+        return True
+    if typing.get_origin(hint) in (tuple, list, dict, Mapping, types.UnionType, typing.Union):
+        return all(map(_is_plain, typing.get_args(hint)))
+    return False
 
 
 def nbytes(value: Any) -> int:

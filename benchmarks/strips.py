@@ -1,0 +1,170 @@
+"""What strips gain for operations as a plugin's author writes them: `python -m benchmarks.strips`.
+
+Ten pointwise operations in plain torch on 3840 x 2160 RGBA, 8 bits in, floats inside: as nodes of a pipeline, with strips
+and without; as ten lines of torch on whole pictures; and the same ten lines written out in strips by hand. Then one
+operation alone, beside torch with `out=` on a buffer that is used again.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks.timing import machine
+from pipeline_core import Image, Pipeline, operation
+from pipeline_core.graph import Graph
+
+WIDTH, HEIGHT = 3840, 2160
+CHANNELS = ("R", "G", "B", "A")
+ROWS = 32
+ROUNDS = 9
+SOURCE = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 4), np.uint8)
+
+
+def _picture() -> Image:
+    return Image.stand_in(WIDTH, HEIGHT, CHANNELS, dtype="uint8", alpha="straight")
+
+
+@operation(infer=_picture, cache="never")
+def bench_source() -> Image:
+    """A picture that is there."""
+    return Image(SOURCE, channels=CHANNELS, alpha="straight")
+
+
+@operation(support=0)
+def bench_scale(image: Image, *, by: float) -> Image:
+    """x * by"""
+    return image.with_pixels(image.pixels * by)
+
+
+@operation(support=0)
+def bench_lift(image: Image, *, by: float) -> Image:
+    """x + by"""
+    return image.with_pixels(image.pixels + by)
+
+
+@operation(support=0)
+def bench_clamp(image: Image) -> Image:
+    """Into 0 to 1."""
+    return image.with_pixels(image.pixels.clamp(0, 1))
+
+
+@operation(support=0)
+def bench_invert(image: Image) -> Image:
+    """1 - x"""
+    return image.with_pixels(1 - image.pixels)
+
+
+@operation(support=0)
+def bench_square(image: Image) -> Image:
+    """x * x"""
+    return image.with_pixels(image.pixels * image.pixels)
+
+
+def ten() -> Graph:
+    made = Pipeline()
+    node = made.node("source", bench_source)
+    for turn in range(2):
+        node = made.node(f"scale{turn}", bench_scale, image=node, by=1.1)
+        node = made.node(f"lift{turn}", bench_lift, image=node, by=0.01)
+        node = made.node(f"clamp{turn}", bench_clamp, image=node)
+        node = made.node(f"invert{turn}", bench_invert, image=node)
+        node = made.node(f"square{turn}", bench_square, image=node)
+    made.output("last", node)
+    return made.graph()
+
+
+def written_out(pixels: torch.Tensor) -> torch.Tensor:
+    for _ in range(2):
+        pixels = pixels * 1.1
+        pixels = pixels + 0.01
+        pixels = pixels.clamp(0, 1)
+        pixels = 1 - pixels
+        pixels = pixels * pixels
+    return pixels
+
+
+def floats(rows: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]  # of any type
+    return torch.from_numpy(rows).permute(0, 3, 1, 2).float() / 255
+
+
+def whole() -> torch.Tensor:
+    return written_out(floats(SOURCE))
+
+
+KEPT = torch.empty(1, 4, HEIGHT, WIDTH)
+SAME = torch.empty(1, HEIGHT, WIDTH, 4).permute(0, 3, 1, 2)
+
+
+def by_hand() -> torch.Tensor:
+    """In the same memory every time, as a careful author would."""
+    for top in range(0, HEIGHT, ROWS):
+        KEPT[:, :, top : top + ROWS] = written_out(floats(SOURCE[:, top : top + ROWS]))
+    return KEPT
+
+
+def engine(graph: Graph, strips: bool) -> Callable[[], object]:
+    from pipeline_core.api import run_graph
+
+    return lambda: run_graph(graph, cache=False, device="cpu", strips=strips).outputs["last"]
+
+
+@operation(infer=lambda: _picture().like(), cache="never")
+def bench_floats() -> Image:
+    """The same in floats."""
+    return FLOATS
+
+
+FLOATS = Image(SOURCE.astype(np.float32) / 255, channels=CHANNELS, alpha="straight")
+
+
+def one() -> Graph:
+    made = Pipeline()
+    made.output("last", made.node("scale", bench_scale, image=made.node("floats", bench_floats), by=1.1))
+    return made.graph()
+
+
+def with_out() -> torch.Tensor:
+    return torch.mul(FLOATS.pixels, 1.1, out=SAME)
+
+
+def compare(jobs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Seconds of each, in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(rounds + 1):
+        for name, job in jobs.items():
+            began = time.perf_counter()
+            kept = job()
+            if turn:
+                taken[name].append(time.perf_counter() - began)
+            del kept
+    return taken
+
+
+def tell(title: str, taken: dict[str, list[float]], ours: str, goals: dict[str, str]) -> None:
+    print(title)
+    mine = statistics.median(taken[ours])
+    for name, seconds in taken.items():
+        median = statistics.median(seconds)
+        ratio = "" if name == ours else f"  ours {mine / median:.2f}x of it {goals.get(name, '')}"
+        print(f"  {name:28} {median * 1e3:7.0f} ms ({min(seconds) * 1e3:.0f} to {max(seconds) * 1e3:.0f}){ratio}")
+
+
+def main() -> None:
+    print(f"{machine()}, torch threads {torch.get_num_threads()}; medians of {ROUNDS} alternating runs\n")
+    graph = ten()
+    found = compare(
+        {"strips": engine(graph, True), "by hand": by_hand, "whole": engine(graph, False), "torch, whole": whole}
+    )
+    goals = {"by hand": "(goal 1.5x)", "torch, whole": "(goal 0.10x)"}
+    tell("Ten pointwise operations", found, "strips", goals)
+    found = compare({"strips": engine(one(), True), "torch with out=": with_out, "whole": engine(one(), False)})
+    tell("One operation", found, "strips", {"torch with out=": "(goal 1.15x)"})
+
+
+if __name__ == "__main__":
+    main()
