@@ -34,6 +34,7 @@ SIZES = {
     "restore-photo.yaml": {
         "restore-damaged.png": (420, 280), "restore-restored.png": (840, 560), "restore-both.jpg": (1688, 560),
     },
+    "enlarge.yaml": {"enlarge.jpg": (972, 486)},
     "launch-poster.yaml": {
         "launch-poster.png": (1200, 800), "launch-poster-600.jpg": (600, 400), "launch-poster-240.webp": (240, 160),
     },

@@ -5,7 +5,8 @@ what is wanted; the same shrunk by the factor with an antialiased bicubic filter
 of stripes, of any direction and width: where photographs are few, a network learns from them to see stripes of its own
 in what shrinking leaves of wood or cloth. The loss is quadratic for small errors (Charbonnier et al., Deterministic
 edge-preserving regularization in computed imaging, 1997), so that where the given leaves several answers open, their
-mean is learned. The weights kept are a moving average of those trained.
+mean is learned. `photo-x2` first learns without stripes, by the size of the errors alone. The weights kept are a moving
+average of those trained.
 
 Killed and started again, it goes on from its last checkpoint, in `training/out`.
 """
@@ -32,10 +33,12 @@ from training.weights import write_model
 
 OUT = Path(__file__).with_name("out")
 BATCH, GIVEN = 16, {2: 40, 4: 24}
-STEPS = {2: 3000, 4: 5000}
+FIRST, STEPS = {2: 6250, 4: 0}, {2: 6750, 4: 5000}
+"""Steps of the first part, without stripes, and of both together."""
+
 RATE, WARMING, AVERAGING = 1.5e-3, 100, 0.999
-QUADRATIC = 0.05
-"""Errors up to about this count by their square, larger ones by their size."""
+QUADRATIC = (0.001, 0.05)
+"""Errors up to about this count by their square, larger ones by their size; in the first part and then."""
 
 STRIPED = 8
 """One of so many pairs is of stripes."""
@@ -66,8 +69,8 @@ class Crops:
         areas = np.array([math.sqrt(part.shape[-1] * part.shape[-2]) for part in self.pictures])
         self.shares = areas / areas.sum()
 
-    def batch(self) -> Tensor:
-        return torch.cat([self._stripes() if i % STRIPED == 0 else self._crop() for i in range(BATCH)])
+    def batch(self, striped: bool) -> Tensor:
+        return torch.cat([self._stripes() if striped and i % STRIPED == 0 else self._crop() for i in range(BATCH)])
 
     def _crop(self) -> Tensor:
         random, size = self.random, self.size
@@ -106,8 +109,17 @@ def scaled(pixels: Tensor, scale: float) -> Tensor:
     return functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def loss_of(found: Tensor, wanted: Tensor) -> Tensor:
-    return (((found - wanted) ** 2 + QUADRATIC**2).sqrt() - QUADRATIC).mean()
+def loss_of(found: Tensor, wanted: Tensor, quadratic: float) -> Tensor:
+    return (((found - wanted) ** 2 + quadratic**2).sqrt() - quadratic).mean()
+
+
+def rate(step: int, first: int, steps: int) -> float:
+    """A cosine over all of it; the second part begins where the first, cut short, ends, or at its top."""
+    cut = 0.67
+    if step < first:
+        return RATE * min(1.0, (step + 1) / WARMING) * (1 + math.cos(math.pi * cut * step / first)) / 2
+    top = RATE * (1 + math.cos(math.pi * cut)) / 2 if first else RATE * min(1.0, (step + 1) / WARMING)
+    return top * max(0.01, (1 + math.cos(math.pi * (step - first) / (steps - first))) / 2)
 
 
 def train(factor: int, steps: int, seed: int = 1) -> tuple[ResidualUpscaler, float]:
@@ -121,7 +133,7 @@ def train(factor: int, steps: int, seed: int = 1) -> tuple[ResidualUpscaler, flo
         network.last.bias.zero_()  # type: ignore[union-attr]  # it has one
     average = copy.deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
-    step, spent = 0, 0.0
+    first, step, spent = FIRST[factor], 0, 0.0
     checkpoint = OUT / f"photo-x{factor}.pt"
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
@@ -134,12 +146,12 @@ def train(factor: int, steps: int, seed: int = 1) -> tuple[ResidualUpscaler, flo
     while step < steps:
         done = step / steps
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2)
-        wanted = crops.batch()
+            group["lr"] = rate(step, first, steps)
+        wanted = crops.batch(striped=step >= first)
         given = shrunk(wanted, factor).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT):
             found = network(given)
-        loss = loss_of(found.float(), wanted)
+        loss = loss_of(found.float(), wanted, QUADRATIC[step >= first])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
         nn.utils.clip_grad_norm_(network.parameters(), 0.5)
@@ -149,7 +161,7 @@ def train(factor: int, steps: int, seed: int = 1) -> tuple[ResidualUpscaler, flo
             keep = min(AVERAGING, step / (step + 20))
             for kept_part, part in zip(average.parameters(), network.parameters(), strict=True):
                 kept_part.lerp_(part, 1 - keep)
-        if time.time() - told > 60:
+        if time.time() - told > 120:
             told = time.time()
             gains = {name: round(row["gain"], 3) for name, row in measure(average, factor).items()}
             print(f"{done:.1%} step {step} loss {loss.item():.5f} gains {gains}", flush=True)

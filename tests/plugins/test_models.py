@@ -17,6 +17,7 @@ from pipeline_models.tensor_file import MAX_HEADER, read_header, read_tensors, w
 from safetensors import safe_open
 from safetensors.numpy import save
 
+import pipeline_core
 from pipeline_core import Model, OperationError
 
 CONFIG = {"factor": 2, "width": 4, "blocks": 1}
@@ -152,6 +153,14 @@ def test_a_bundled_model_is_ready_within_50_milliseconds() -> None:
         networks.build(load_model(name=name))
         seconds.append(time.perf_counter() - began)
     assert min(seconds) < 0.05, seconds
+
+
+def test_an_output_of_a_pipeline_may_be_a_model(tmp_path: Path) -> None:
+    made = pipeline_core.Pipeline(folder=tmp_path)
+    made.output("kept", made.node("m", "load_model", name="photo-x2"), path="kept.safetensors")
+    made.run(save=True)
+    found, wanted = load_model(path=tmp_path / "kept.safetensors"), load_model(name="photo-x2")
+    assert (found.digest, found.manifest) == (wanted.digest, wanted.manifest)
 
 
 # --- networks -------------------------------------------------------------------------------------------------------

@@ -82,6 +82,27 @@ def test_the_network_says_how_far_it_looks() -> None:
         assert (not torch.equal(before, after)) == matters
 
 
+@pytest.mark.parametrize(
+    ("size", "side", "multiple"), [((1080, 1920), 1045, 1), ((31, 45), 16, 8), ((7, 100), 64, 16), ((5, 5), 16, 4)]
+)
+def test_tiles_cover_the_picture_once_and_evenly(size: tuple[int, int], side: int, multiple: int) -> None:
+    found = list(tiles.tiles(*size, side, multiple))
+    covered = np.zeros(size, int)
+    for tile in found:
+        covered[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] += 1
+        assert max(tile.height, tile.width) <= side
+        assert tile.top % multiple == tile.left % multiple == 0
+    assert (covered == 1).all()
+    assert max(tile.height for tile in found) - min(tile.height for tile in found) <= len(found) + multiple
+
+
+def test_overlap_takes_the_place_of_what_the_network_needs() -> None:
+    image = picture()
+    whole = super_resolve(image, tile=4096).array
+    assert np.abs(super_resolve(image, tile=16, overlap=40).array - whole).max() <= 1e-5
+    assert np.abs(super_resolve(image, tile=16, overlap=0).array - whole).max() > 1e-3
+
+
 def test_a_picture_that_tiles_has_no_seam() -> None:
     image = picture(wrap=(True, True))
     rolled = image.with_array(np.roll(image.array, (20, 30), (1, 2)))
@@ -261,7 +282,7 @@ def test_where_nothing_fits_that_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         raise torch.OutOfMemoryError("out of memory\nwith a long story")
 
     monkeypatch.setattr("pipeline_models.upscale.photograph.enlarged", never)
-    with pytest.raises(OperationError, match="not even a tile of 16x16 pixels fits into memory: out of memory"):
+    with pytest.raises(OperationError, match=r"not even a tile of \d+x\d+ pixels fits into memory: out of memory"):
         super_resolve(picture())
 
 

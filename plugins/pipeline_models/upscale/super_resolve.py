@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -25,11 +26,18 @@ FactorParam = Annotated[
 TileParam = Annotated[
     int | None, Field(ge=16, le=65536, description="side of a tile in pixels; left out, what the memory allows")
 ]
+OverlapParam = Annotated[
+    int | None,
+    Field(ge=0, le=1024, description="margin of a tile in pixels; left out, what the network needs, of others' 32"),
+]
 MemoryParam = Annotated[
-    int, Field(ge=16, description="MiB that the network may take, besides the picture and the result")
+    int, Field(ge=64, description="MiB that the network may take, besides the picture and the result")
 ]
 
 Factor = Literal[2, 3, 4]
+
+AROUND = 48
+"""MiB of the memory given that are left for what torch and the allocator keep around a tile's own."""
 
 
 def _infer(
@@ -39,6 +47,7 @@ def _infer(
     method: str = "model",
     factor: Factor | None = None,
     tile: int | None = None,
+    overlap: int | None = None,
     memory: int = 1024,
 ) -> Image:
     _refuse(model, method)
@@ -57,6 +66,7 @@ def super_resolve(
     method: MethodParam = "model",
     factor: FactorParam = None,
     tile: TileParam = None,
+    overlap: OverlapParam = None,
     memory: MemoryParam = 1024,
 ) -> Image:
     """Enlarge a picture 2, 3 or 4 times by a network that adds the detail which plain resampling lacks.
@@ -65,7 +75,8 @@ def super_resolve(
     others. A factor below the model's is reached by shrinking its result (antialiased bicubic).
 
     The network runs over tiles, each with the margin that it needs, so that they join without a seam; where memory
-    does not suffice they are halved until they fit.
+    does not suffice they are halved until they fit. How far the network of another's file looks is not known: 32 pixels
+    are taken, and `overlap` takes more.
 
     The result is float32. Images in a linear colour space (`lin_...`) are encoded with the curve of sRGB for the network.
     Values beyond 0 to 1 lose nothing: the network sees them clipped, and what lies beyond is enlarged by itself, without
@@ -82,6 +93,8 @@ def super_resolve(
         lit = image.associate()
         return lit.with_pixels(enlarge(lit.pixels, factor or 2, LANCZOS, image.wrap)).with_alpha_state(image.alpha)
     enlarger = enlarger_of(model or _bundled(factor or 2), image.device)
+    if overlap is not None:
+        enlarger = replace(enlarger, reach=overlap)
     wanted = factor or enlarger.factor
     if wanted > enlarger.factor:
         raise OperationError(
@@ -117,7 +130,7 @@ def _in_tiles(image: Image, enlarger: Enlarger, side: int | None, memory: int) -
     margin = enlarger.margin(HIDDEN if image.alpha != "none" else 0)
     if side is None:
         each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)
-        side = max(16, int(math.sqrt(memory * 2**20 / each)) - 2 * margin)
+        side = max(16, int(math.sqrt(max(memory - AROUND, memory // 4) * 2**20 / each)) - 2 * margin)
     factor = enlarger.factor
     shape = (image.batch, image.height * factor, image.width * factor, len(image.channels))
     result = torch.empty(shape, device=image.device)

@@ -50,16 +50,17 @@ class Tile:
     width: int
 
 
-def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
-    """Boxes of at most `side` that cover the picture, row by row, as even as can be."""
-    for top, tall in _parts(height, side):
-        for left, wide in _parts(width, side):
+def tiles(height: int, width: int, side: int, multiple: int = 1) -> Iterator[Tile]:
+    """Boxes of at most `side` that cover the picture, row by row, as even as can be: a sliver costs its whole margin."""
+    for top, tall in _parts(height, side, multiple):
+        for left, wide in _parts(width, side, multiple):
             yield Tile(top, left, tall, wide)
 
 
-def _parts(length: int, side: int) -> Iterator[tuple[int, int]]:
-    begins = range(0, length, side)
-    yield from ((begin, min(side, length - begin)) for begin in begins)
+def _parts(length: int, side: int, multiple: int) -> Iterator[tuple[int, int]]:
+    even = math.ceil(length / math.ceil(length / side))
+    step = math.ceil(even / multiple) * multiple
+    yield from ((begin, min(step, length - begin)) for begin in range(0, length, step))
 
 
 def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, multiple: int = 1) -> int:
@@ -68,7 +69,7 @@ def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, mul
     Where memory does not suffice the tiles are halved, and what is done already stays.
     """
     side = max(multiple, side // multiple * multiple)
-    waiting = list(tiles(*size, side))
+    waiting = list(tiles(*size, side, multiple))
     area, covered = size[0] * size[1], 0
     while waiting:
         tile, failed = waiting[0], ""
@@ -85,7 +86,7 @@ def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, mul
                     f"not even a tile of {tile.width}x{tile.height} pixels fits into memory: {failed[:120]}"
                 )
             side = max(SMALLEST, multiple, side // 2 // multiple * multiple)
-            waiting = [part for whole in waiting for part in _split(whole, side)]
+            waiting = [part for whole in waiting for part in _split(whole, side, multiple)]
             continue
         waiting.pop(0)
         covered += tile.height * tile.width
@@ -93,8 +94,8 @@ def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, mul
     return side
 
 
-def _split(tile: Tile, side: int) -> Iterator[Tile]:
-    for part in tiles(tile.height, tile.width, side):
+def _split(tile: Tile, side: int, multiple: int) -> Iterator[Tile]:
+    for part in tiles(tile.height, tile.width, side, multiple):
         yield Tile(tile.top + part.top, tile.left + part.left, part.height, part.width)
 
 

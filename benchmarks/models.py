@@ -1,0 +1,116 @@
+"""Networks in pipelines: `super_resolve` beside its network called bare, its memory, and how soon a bundled model is ready.
+
+python -m benchmarks.models            # the speed, on 1080p
+python -m benchmarks.models memory     # peak memory of a 4K picture, and of a smaller one under caps (R12)
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.timing import HEAD, machine, medians, row
+
+MIB = 1 << 20
+
+
+def picture(width: int, height: int) -> Any:
+    from pipeline_core import Image
+
+    return Image(np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8))
+
+
+def speed(rounds: int = 3) -> None:
+    import torch
+    from pipeline_models import networks
+    from pipeline_models.load import load_model
+    from pipeline_models.upscale.super_resolve import super_resolve
+
+    torch.set_grad_enabled(False)
+    image = picture(1920, 1080)
+    network = networks.build(load_model(name="photo-x2"))
+
+    def ready() -> None:
+        networks.forget()
+        networks.build(load_model(name="photo-x2"))
+
+    jobs = {"super_resolve": lambda: super_resolve(image), "bare": lambda: network(image.pixels)}
+    for job in (*jobs.values(), ready):
+        job()
+    found = medians(jobs, rounds)
+    print(f"{machine()}, torch with {torch.get_num_threads()} threads\n\n{HEAD}")
+    print(row("1080p to 4K", found["super_resolve"], "the network bare", found["bare"], "1.2"))
+    print(f"\nphoto-x2 loaded and built: {medians({'ready': ready}, 20)['ready'] * 1e3:.1f} ms (goal 50)")
+
+
+def child(width: int, height: int, memory: int, cap: float) -> None:
+    """Enlarges under a cap of `cap` MiB above what the process has (0: none); prints what it took, and a digest of pixels."""
+    import psutil
+    import torch
+    from pipeline_models.upscale.super_resolve import super_resolve
+
+    torch.set_num_threads(1)
+    image = picture(width, height)
+    super_resolve(image.with_buffer(image.buffer[:, :64, :64]))  # all is imported
+    held = psutil.Process().memory_info()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if cap:
+        resource.setrlimit(resource.RLIMIT_AS, (held.vms + int(cap * MIB),) * 2)
+    began = time.process_time()
+    result = super_resolve(image, memory=memory)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds = time.process_time() - began
+    pixels = result.array[0, :: max(1, height // 64), :: max(1, width // 64)].ravel()[:20000]
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "peak": (peak - before) / MIB,
+                "result": result.nbytes / MIB,
+                "pixels": pixels.tolist(),
+            }
+        )
+    )
+
+
+def apart(*arguments: object) -> dict[str, Any] | None:
+    command = [sys.executable, "-m", "benchmarks.models", "child", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None  # type: ignore[no-any-return]  # our own JSON
+
+
+def memory() -> None:
+    print("| picture | memory given | peak above the picture and the result |\n|---|---|---|")
+    for given in (128, 512, 1024):
+        found = apart(3840, 2160, given, 0)
+        print(
+            f"| 4K to 8K | {given} MiB | {found['peak'] - found['result']:.0f} MiB |"
+            if found
+            else f"| 4K | {given} | failed |",
+            flush=True,
+        )
+    whole = apart(1280, 720, 1 << 20, 0)
+    assert whole is not None
+    print("\n| of the need untiled | finished | pixels differ by | processor time |\n|---|---|---|---|")
+    for share in (1.2, 0.8, 0.5):
+        found = apart(1280, 720, 1 << 20, share * whole["peak"])
+        if found is None:
+            print(f"| {share} | no | | |", flush=True)
+            continue
+        apart_by = np.abs(np.subtract(found["pixels"], whole["pixels"])).max()
+        print(f"| {share} | yes | {apart_by:.1e} | {found['seconds'] / whole['seconds']:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["child"]:
+        child(*map(int, sys.argv[2:5]), float(sys.argv[5]))
+    elif sys.argv[1:] == ["memory"]:
+        memory()
+    else:
+        speed()
