@@ -68,11 +68,7 @@ def encode_model(
     return File(weights_file.content_of(model))
 
 
-def _infer_convert(*, path: Path) -> Model:
-    raise LookupError("what a pickle holds is known when it is read")
-
-
-@operation(infer=_infer_convert, cache="never")
+@operation(cache="never")
 def convert_model(*, path: Annotated[Path, Field(description="a file of torch.save: .pth, .pt, .ckpt")]) -> Model:
     """Take the tensors out of a pickle of PyTorch, without running anything of it.
 
