@@ -95,11 +95,11 @@ def memory() -> None:
             else f"| 4K | {given} | failed |",
             flush=True,
         )
-    whole = apart(1280, 720, 1 << 20, 0)
+    whole = apart(640, 360, 1 << 20, 0)
     assert whole is not None
     print("\n| of the need untiled | finished | pixels differ by | processor time |\n|---|---|---|---|")
     for share in (1.2, 0.8, 0.5):
-        found = apart(1280, 720, 1 << 20, share * whole["peak"])
+        found = apart(640, 360, 1 << 20, share * whole["peak"])
         if found is None:
             print(f"| {share} | no | | |", flush=True)
             continue

@@ -68,6 +68,7 @@ def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, mul
 
     Where memory does not suffice the tiles are halved, and what is done already stays.
     """
+    side = min(side, math.ceil(max(size) / multiple) * multiple)  # so that to halve it makes a difference
     side = max(multiple, side // multiple * multiple)
     waiting = list(tiles(*size, side, multiple))
     area, covered = size[0] * size[1], 0
