@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline_core.model import Model
     from pipeline_core.operation import operation
     from pipeline_core.schema import Color, Seed, Unit
+    from pipeline_core.tiles import Scratch, each_tile
 
 _HOMES = {
     "api": ("check", "plan", "run"),
@@ -45,6 +46,7 @@ _HOMES = {
     "model": ("Model",),
     "operation": ("operation",),
     "schema": ("Color", "Seed", "Unit"),
+    "tiles": ("Scratch", "each_tile"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -64,12 +66,14 @@ __all__ = [
     "Pipeline",
     "PipelineError",
     "PluginError",
+    "Scratch",
     "Seed",
     "SpecError",
     "Table",
     "Unit",
     "__version__",
     "check",
+    "each_tile",
     "hookimpl",
     "operation",
     "plan",

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline_filter.tiles import each_tile
+from pipeline_core import each_tile
 from pipeline_filter.weights import Weights
 
 Array = np.ndarray[Any, Any]

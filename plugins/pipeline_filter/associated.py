@@ -9,9 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Image, Mask
+from pipeline_core import AnyRaster, Image, Mask, each_tile
 from pipeline_filter import arrays
-from pipeline_filter.tiles import each_tile
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 STRIP = 16

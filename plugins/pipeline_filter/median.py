@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, operation
+from pipeline_core import AnyRaster, each_tile, operation
 from pipeline_filter.arrays import Array, Wrap, extended, on_items
 from pipeline_filter.associated import on_stored, picked
-from pipeline_filter.tiles import each_tile
 
 OPENCV_RADIUS = 2  # of its kernels for other types than 8-bit
 VALUES_AT_ONCE = 1 << 19

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, operation
+from pipeline_core import AnyRaster, each_tile, operation
 from pipeline_filter.arrays import extended
 from pipeline_filter.associated import Floats, as_floats, associated, guides, handed_back
-from pipeline_filter.tiles import each_tile
 
 TILE = (128, 128)
 OPENCV_RANGE = 20

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, OperationError, operation
+from pipeline_core import Image, OperationError, each_tile, operation
 from pipeline_filter.arrays import Array, in_strips
 from pipeline_filter.associated import Floats, as_floats
-from pipeline_filter.tiles import each_tile
 
 LUMA = {"R": 0.2126, "G": 0.7152, "B": 0.0722}  # Rec. ITU-R BT.709-6, item 3.2
 NODES = 1024

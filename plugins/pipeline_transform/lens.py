@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from pipeline_core import AnyRaster, operation
 from pipeline_transform.paint import TRANSPARENT
-from pipeline_transform.warping import Antialias, Fill, Point, Warp, WarpFilter, warped, warped_size
+from pipeline_transform.warping import Antialias, Array, Fill, Point, Warp, WarpFilter, namespace, warped, warped_size
 
-if TYPE_CHECKING:
-    import torch
-
-    Tensors = tuple[torch.Tensor, torch.Tensor]
-
+Arrays = tuple[Array, Array]
 Mode = Literal["undistort", "distort"]
 Coefficient = Annotated[float, Field(ge=-100, le=100)]
 ROUNDS = 30  # of Newton's method; it doubles its digits in each, so few pixels need more than 6
@@ -30,7 +26,7 @@ class _Lens(NamedTuple):
     p1: float
     p2: float
 
-    def distorted(self, x: torch.Tensor, y: torch.Tensor) -> Tensors:
+    def distorted(self, x: Array, y: Array) -> Arrays:
         """From the place that a straight lens would show a point at, to where this lens does; in focal lengths."""
         r2 = x * x + y * y
         radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
@@ -39,13 +35,13 @@ class _Lens(NamedTuple):
             y * radial + self.p1 * (r2 + 2 * y * y) + 2 * self.p2 * x * y,
         )
 
-    def undistorted(self, x: torch.Tensor, y: torch.Tensor, close: float) -> Tensors:
+    def undistorted(self, x: Array, y: Array, close: float) -> Arrays:
         """The inverse, by Newton's method; NaN where no place comes here, as beyond the edge of a strong bulge."""
         u, v = x, y
         for _ in range(ROUNDS):
             at_x, at_y = self.distorted(u, v)
             off_x, off_y = at_x - x, at_y - y
-            if bool((off_x.abs() + off_y.abs()).max() < close / 100):
+            if bool((abs(off_x) + abs(off_y)).max() < close / 100):
                 break
             xx, xy, yy = self._slopes(u, v)
             area = xx * yy - xy * xy
@@ -53,10 +49,11 @@ class _Lens(NamedTuple):
         at_x, at_y = self.distorted(u, v)
         xx, xy, yy = self._slopes(u, v)
         # Beyond the fold, where the slopes change sign, the model shows the picture mirrored: no lens does.
-        good = ((at_x - x).hypot(at_y - y) < close) & (xx * yy - xy * xy > 0) & (xx + yy > 0)
-        return u.where(good, float("nan")), v.where(good, float("nan"))
+        xp = namespace(x)
+        good = (xp.hypot(at_x - x, at_y - y) < close) & (xx * yy - xy * xy > 0) & (xx + yy > 0)
+        return xp.where(good, u, xp.nan), xp.where(good, v, xp.nan)
 
-    def _slopes(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _slopes(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """dX/dx, dX/dy (which is dY/dx) and dY/dy of `distorted`."""
         r2 = x * x + y * y
         radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
@@ -72,7 +69,9 @@ def _same_size(image: AnyRaster, *, filter: str = "bicubic", **_: Any) -> AnyRas
     return warped_size(image, None, None, filter)
 
 
-@operation(infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady"))
+@operation(
+    version=2, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
+)
 def lens_distort(
     image: AnyRaster,
     *,
@@ -102,9 +101,8 @@ def lens_distort(
     x0, y0 = center or (image.width / 2, image.height / 2)
     lens = _Lens(k1, k2, k3, p1, p2)
 
-    def source(x: torch.Tensor, y: torch.Tensor) -> Tensors:
-        shape = (y.numel(), x.numel())
-        u, v = ((x - x0) / length).expand(shape), ((y - y0) / length).expand(shape)
+    def source(x: Array, y: Array) -> Arrays:
+        u, v = (x - x0) / length, (y - y0) / length
         u, v = lens.distorted(u, v) if mode == "undistort" else lens.undistorted(u, v, CLOSE / length)
         return u * length + x0, v * length + y0
 

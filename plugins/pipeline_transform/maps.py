@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from pipeline_core import Color, Image, OperationError, operation
 from pipeline_transform.paint import TRANSPARENT
-from pipeline_transform.warping import Antialias, Fill, Warp, WarpFilter, warped
-
-if TYPE_CHECKING:
-    import torch
-
-    Tensors = tuple[torch.Tensor, torch.Tensor]
+from pipeline_transform.warping import Antialias, Array, Fill, Warp, WarpFilter, warped
 
 Origin = Annotated[Literal["bottom_left", "top_left"], Field(description="the corner where u and v are 0")]
 
@@ -26,7 +22,7 @@ def _mapped(image: Image, uv: Image, *, filter: str = "bicubic", **_: Any) -> Im
     return image.with_buffer(made.buffer, wrap=uv.wrap)
 
 
-@operation(infer=_mapped, aliases=("stmap", "uv_remap", "remap", "displace_uv"))
+@operation(version=2, infer=_mapped, aliases=("stmap", "uv_remap", "remap", "displace_uv"))
 def st_map(
     image: Image,
     uv: Image,
@@ -67,12 +63,33 @@ def _item(image: Image, i: int) -> Image:
 
 
 def _one(image: Image, uv: Image, origin: str, kind: str, antialias: bool, fill: Color) -> Image:
-    places = uv.pixels[0].to(image.pixels.device if image.device != "cpu" else "cpu")
-    u, v = places[uv.index("R")], places[uv.index("G")]
+    on_cpu = image.device == "cpu"
+    places = uv.array[0] if on_cpu else uv.to(image.device).pixels[0].permute(1, 2, 0)
+    channels = [uv.index("R"), uv.index("G")]
 
-    def source(x: torch.Tensor, y: torch.Tensor) -> Tensors:
-        column, row = x.floor().long().clamp(0, uv.width - 1), y.floor().long().clamp(0, uv.height - 1)
-        across, down = u[row, column].to(x.dtype), v[row, column].to(x.dtype)
+    def source(x: Array, y: Array) -> tuple[Array, Array]:
+        across, down = (_looked_up if on_cpu else _gathered)(places, channels, x, y)
         return across * image.width, (1 - down if origin == "bottom_left" else down) * image.height
 
     return warped(image, Warp(uv.width, uv.height, source, antialias, uv.wrap), kind, fill)
+
+
+def _looked_up(places: Array, channels: list[int], x: Array, y: Array) -> list[Array]:
+    """What is under these pixels, of numpy `(H, W, C)`; for numpy or torch."""
+    columns, rows = (
+        np.floor(np.asarray(at)).clip(0, size - 1).astype(np.intp).ravel()
+        for at, size in ((x, places.shape[1]), (y, places.shape[0]))
+    )
+    whole = np.array_equal(columns, np.arange(places.shape[1]))  # as strips are
+    found = [places[rows, :, i] if whole else places[rows[:, None], columns, i] for i in channels]
+    if isinstance(x, np.ndarray):
+        return found
+    import torch
+
+    return [torch.from_numpy(part).to(x.dtype) for part in found]
+
+
+def _gathered(places: Array, channels: list[int], x: Array, y: Array) -> list[Array]:
+    """The same in torch."""
+    columns, rows = x.floor().long().clamp(0, places.shape[1] - 1), y.floor().long().clamp(0, places.shape[0] - 1)
+    return [places[rows, columns, i].to(x.dtype) for i in channels]

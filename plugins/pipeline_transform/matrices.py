@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -10,10 +10,18 @@ from pydantic import Field
 from pipeline_core import AnyRaster, Color, OperationError, operation
 from pipeline_transform.moves import framed, rolled
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
-from pipeline_transform.warping import Antialias, Fill, Point, Side, Warp, WarpFilter, warped, warped_size
-
-if TYPE_CHECKING:
-    import torch
+from pipeline_transform.warping import (
+    Antialias,
+    Array,
+    Fill,
+    Point,
+    Side,
+    Warp,
+    WarpFilter,
+    namespace,
+    warped,
+    warped_size,
+)
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 Row = tuple[float, float, float]
@@ -42,7 +50,7 @@ def _shifted(
     return warped_size(image, None, None, "nearest" if exact else filter, wrap=image.wrap)
 
 
-@operation(infer=_shifted, aliases=("move", "position", "shift"))
+@operation(version=2, infer=_shifted, aliases=("move", "position", "shift"))
 def translate(
     image: AnyRaster,
     *,
@@ -95,7 +103,7 @@ def _placed(
     return warped_size(image, width, height, filter)
 
 
-@operation(infer=_placed, aliases=("warp", "transform", "matrix"))
+@operation(version=2, infer=_placed, aliases=("warp", "transform", "matrix"))
 def affine(
     image: AnyRaster,
     *,
@@ -116,11 +124,13 @@ def affine(
     Convention: column vectors, rows as written: x' = m[0][0] x + m[0][1] y + m[0][2] (OpenImageIO's `warp` and Imath
     write the same numbers column by column). y points down, pixel centres are at half pixels.
     """
-    source = _through(_inverse(_square(matrix)))
-    return warped(image, Warp(width or image.width, height or image.height, source, antialias), filter, fill)
+    back = _inverse(_square(matrix))
+    antialias = antialias and _shrinks(back)
+    warp = Warp(width or image.width, height or image.height, _through(back), antialias)
+    return warped(image, warp, filter, fill)
 
 
-@operation(infer=_placed, aliases=("perspective", "corner_pin_2d", "distort_perspective", "homography"))
+@operation(version=2, infer=_placed, aliases=("perspective", "corner_pin_2d", "distort_perspective", "homography"))
 def corner_pin(
     image: AnyRaster,
     *,
@@ -169,6 +179,12 @@ def _inverse(matrix: Matrix) -> Matrix:
     return cofactors / determinant
 
 
+def _shrinks(back: Matrix) -> bool:
+    """Whether the picture shrinks somewhere, as far as a matrix from the result to the picture tells at once."""
+    (a, b, _), (d, e, _), (g, h, i) = back.tolist()
+    return bool(g or h or max(np.hypot(a, b), np.hypot(d, e)) / abs(i) > 1)
+
+
 def _cross(a: Any, b: Any) -> Matrix:
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
@@ -206,11 +222,12 @@ def _through(matrix: Matrix) -> Any:
     """The map of output pixels to places by a matrix; nowhere from the horizon on."""
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
 
-    def source(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def source(x: Array, y: Array) -> tuple[Array, Array]:
         if g == h == 0:
-            return (a * x + b * y + c) / i, (d * x + e * y + f) / i
-        depth = g * x + h * y + i
-        depth = depth.where(depth > 0, float("nan"))
-        return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
+            return a / i * x + (b / i * y + c / i), d / i * x + (e / i * y + f / i)
+        xp = namespace(x)
+        depth = g * x + (h * y + i)
+        depth = xp.where(depth > 0, depth, xp.nan)
+        return (a * x + (b * y + c)) / depth, (d * x + (e * y + f)) / depth
 
     return source

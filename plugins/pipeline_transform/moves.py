@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
+Array = np.ndarray[Any, Any]
+
 Y_AXIS, X_AXIS = 1, 2
+MOST_CHANNELS = 4
 
 
 def reversed_along(buffer: Any, axis: int) -> Any:
     """The buffer turned round along one axis, without negative strides (torch has none)."""
     if isinstance(buffer, np.ndarray):
-        return np.ascontiguousarray(np.flip(buffer, axis))
+        return _item_by_item(buffer, buffer.shape, lambda item, out: cv2.flip(item, 1 if axis == X_AXIS else 0, out))
     import torch
 
     if buffer.dtype == torch.uint16:  # torch has no `flip` for it
@@ -23,6 +28,33 @@ def reversed_along(buffer: Any, axis: int) -> Any:
 def transposed(buffer: Any) -> Any:
     """Rows become columns; a view."""
     return buffer.swapaxes(Y_AXIS, X_AXIS)
+
+
+def turned(buffer: Any, turns: int) -> Any:
+    """Turned clockwise by so many quarters, 1 to 3."""
+    if not isinstance(buffer, np.ndarray):
+        flipped = reversed_along(buffer if turns == 2 else transposed(buffer), Y_AXIS if turns == 3 else X_AXIS)
+        return reversed_along(flipped, Y_AXIS) if turns == 2 else flipped
+    batch, height, width, channels = buffer.shape
+    shape = (batch, height, width, channels) if turns == 2 else (batch, width, height, channels)
+    code = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)[turns - 1]
+    return _item_by_item(buffer, shape, lambda item, out: cv2.rotate(item, code, out))
+
+
+def _item_by_item(buffer: Array, shape: tuple[int, ...], move: Callable[[Array, Array], object]) -> Array:
+    """A move of `(H, W, C)` by OpenCV, which only looks at how large a value is, four channels at a time."""
+    stored = buffer.view(np.uint16) if buffer.dtype == np.float16 else buffer
+    result = np.empty(shape, stored.dtype)
+    for item, out in zip(stored, result, strict=True):
+        if shape[3] <= MOST_CHANNELS:
+            move(np.ascontiguousarray(item), out)
+            continue
+        for start in range(0, shape[3], MOST_CHANNELS):
+            part = np.ascontiguousarray(item[..., start : start + MOST_CHANNELS])
+            moved = np.empty((*shape[1:3], part.shape[2]), part.dtype)
+            move(part, moved)
+            out[..., start : start + MOST_CHANNELS] = moved
+    return result.view(buffer.dtype)
 
 
 def rolled(buffer: Any, shifts: tuple[int, int]) -> Any:

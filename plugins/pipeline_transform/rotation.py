@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Color, operation
 from pipeline_transform.paint import TRANSPARENT
 from pipeline_transform.turns import rotate90
-from pipeline_transform.warping import Point, Warp, WarpFilter, warped, warped_size
-
-if TYPE_CHECKING:
-    import torch
+from pipeline_transform.warping import Array, Point, Warp, WarpFilter, warped, warped_size
 
 
 class Turn(NamedTuple):
@@ -26,12 +23,12 @@ class Turn(NamedTuple):
     width: int
     height: int
 
-    def source(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def source(self, x: Array, y: Array) -> tuple[Array, Array]:
         # Turned back: y points down, so (cos, sin) turns clockwise and (cos, -sin) counterclockwise.
         x, y = x - self.to[0], y - self.to[1]
         return (
-            x * self.cos + y * self.sin + self.origin[0],
-            y * self.cos - x * self.sin + self.origin[1],
+            x * self.cos + (y * self.sin + self.origin[0]),
+            y * self.cos + (self.origin[1] - x * self.sin),
         )
 
 
@@ -54,7 +51,7 @@ def _inferred(
     return warped_size(image, turn.width, turn.height, filter)
 
 
-@operation(infer=_inferred, aliases=("turn",))
+@operation(version=2, infer=_inferred, aliases=("turn",))
 def rotate(
     image: AnyRaster,
     *,

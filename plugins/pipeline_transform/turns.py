@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pipeline_core import AnyRaster, operation
-from pipeline_transform.moves import X_AXIS, Y_AXIS, reversed_along, transposed
+from pipeline_transform.moves import X_AXIS, Y_AXIS, reversed_along, transposed, turned
 
 
 def _same(image: AnyRaster, **_: Any) -> AnyRaster:
@@ -53,6 +53,5 @@ def rotate90(image: AnyRaster, *, turns: Literal[1, 2, 3] = 1) -> AnyRaster:
 
     Exact, in the image's own dtype. `rotate` turns by any angle.
     """
-    if turns == 2:
-        return flop(flip(image))
-    return flop(transpose(image)) if turns == 1 else flip(transpose(image))
+    wrap = image.wrap if turns == 2 else image.wrap[::-1]
+    return image.with_buffer(turned(image.buffer, turns), wrap=wrap)

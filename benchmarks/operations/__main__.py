@@ -1,0 +1,107 @@
+"""The table: ours beside the peer with float pixels that works least, and the same with 8-bit ones. Runs alternate.
+
+The verdict goes by processor time, all threads together, since other programs on the machine distort the clock's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from importlib import import_module
+from typing import NamedTuple
+
+from benchmarks.operations.scene import EIGHT_BITS, Call, Row, Scene
+from benchmarks.timing import machine
+
+FAMILIES = ("moving", "filtering", "coloring", "composing", "making")
+FLOAT_LIMIT, EIGHT_BIT_LIMIT = 1.5, 4.0
+OURS, SLOW = "", "slow"
+HEAD = """\
+| operation | | ours, ms | of CPU | float peer, ms, of CPU | ratio | of CPU | 8-bit peer | ratio | of CPU | |
+|---|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def rows(scene: Scene, names: list[str]) -> list[Row]:
+    found = [row for family in FAMILIES for row in import_module(f"{__package__}.{family}").rows(scene)]
+    return [row for row in found if not names or row.operation in names]
+
+
+class Taken(NamedTuple):
+    seconds: float
+    work: float
+    """Seconds of processors, all threads together: what others do on the machine at the same time counts less."""
+
+
+def measured(row: Row, runs: int) -> dict[str, list[Taken]]:
+    """What each takes; one more run, first, is not counted."""
+    calls: dict[str, Call] = {OURS: row.ours, **row.peers}
+    taken: dict[str, list[Taken]] = {name: [] for name in calls}
+    for turn in range(runs + 1):
+        for name, call in calls.items():
+            began, worked = time.perf_counter(), time.process_time()
+            result = call()
+            if turn:
+                taken[name].append(Taken(time.perf_counter() - began, time.process_time() - worked))
+            del result
+    return taken
+
+
+def seconds(taken: list[Taken]) -> float:
+    return statistics.median(one.seconds for one in taken)
+
+
+def work(taken: list[Taken]) -> float:
+    return statistics.median(one.work for one in taken)
+
+
+def line(row: Row, taken: dict[str, list[Taken]]) -> str:
+    ours = taken[OURS]
+    cells = [row.operation, row.detail, f"{seconds(ours) * 1e3:.0f}", f"{work(ours) * 1e3:.0f}"]
+    verdict = ""
+    for coarse, limit in ((False, FLOAT_LIMIT), (True, EIGHT_BIT_LIMIT)):
+        peers = {name: found for name, found in taken.items() if name and name.endswith(EIGHT_BITS) == coarse}
+        if not peers:
+            cells += [""] * 3
+            continue
+        best = min(peers, key=lambda name: work(peers[name]))
+        theirs = peers[best]
+        ratios = sorted(one.work / other.work for one, other in zip(ours, theirs, strict=True))
+        ratio = work(ours) / work(theirs)
+        cells += [
+            f"{best.removesuffix(EIGHT_BITS)} {seconds(theirs) * 1e3:.0f}, {work(theirs) * 1e3:.0f}",
+            f"{seconds(ours) / seconds(theirs):.2f}",
+            f"{ratio:.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})",
+        ]
+        # The 8-bit figure counts where nobody has the operation for floats.
+        verdict = verdict or ("ok" if ratio <= limit else SLOW)
+    return f"| {' | '.join([*cells, verdict])} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.operations", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="operations; all by default")
+    parser.add_argument("--runs", type=int, default=7, help="of each, taking turns (7)")
+    parser.add_argument("--size", type=int, nargs=2, default=(3840, 2160), metavar=("W", "H"), help="3840 2160")
+    parser.add_argument("--all-peers", action="store_true", help="also the medians of every peer")
+    given = parser.parse_args()
+    print(
+        f"{machine()}; {given.size[0]}x{given.size[1]}, medians of {given.runs} alternating runs\n\n{HEAD}", flush=True
+    )
+    slow = 0
+    for row in rows(Scene(*given.size), given.names):
+        taken = measured(row, given.runs)
+        text = line(row, taken)
+        slow += text.endswith(f"{SLOW} |")
+        print(text, flush=True)
+        if given.all_peers:
+            found = (f"{name or 'ours'} {seconds(one) * 1e3:.0f}, {work(one) * 1e3:.0f}" for name, one in taken.items())
+            print("; ".join(found), file=sys.stderr)
+    print(
+        f"\n{slow} slower than {FLOAT_LIMIT} times the best with floats, or {EIGHT_BIT_LIMIT:.0f} times the best with 8 bits"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Work on one small part of a picture at a time, several side by side: each stays in a core's cache.
+
+Fresh memory is the dear part of a simple operation at 4K: the system hands it out page by page. What is made on the
+way to a result lies in `Scratch`, which every worker uses again for its next tile.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from pipeline_core.events import progress
+
+Work = Callable[[slice, slice], None]
+
+
+def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> None:
+    """`work(rows, columns)` for every tile of a picture, each (width, height) large at most; on all cores.
+
+    Tiles are worked on in any order, so each should write into its own part of the result alone. It reports progress,
+    and can be cancelled between tiles.
+    """
+    tiles = [
+        (slice(y, min(y + side[1], height)), slice(x, min(x + side[0], width)))
+        for y in range(0, height, side[1])
+        for x in range(0, width, side[0])
+    ]
+    workers = min(len(tiles), _cores())
+    if workers == 1:
+        for done, tile in enumerate(tiles):
+            work(*tile)
+            progress(done, len(tiles), "tiles")
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for done, _ in enumerate(pool.map(work, *zip(*tiles, strict=True))):
+            progress(done, len(tiles), "tiles")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Scratch(threading.local):
+    """Arrays that a worker needs while it makes a tile, in memory that it uses again for the next one."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, np.ndarray[Any, Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+        """An array of this shape, of unknown content; it is overwritten when the worker asks for the name again."""
+        size = math.prod(shape)
+        memory = self._memory.get(name)
+        if memory is None or memory.size < size or memory.dtype != dtype:
+            memory = self._memory[name] = np.empty(size, dtype)
+        return memory[:size].reshape(shape)

@@ -1,0 +1,44 @@
+"""Work on parts: every pixel once, each worker with memory of its own."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from pipeline_core import Scratch, each_tile
+
+
+@pytest.mark.parametrize("side", [(1, 1), (7, 16), (3, 5), (100, 100)])
+def test_every_pixel_is_in_one_tile(side: tuple[int, int]) -> None:
+    count = np.zeros((9, 7), int)
+
+    def work(rows: slice, columns: slice) -> None:
+        assert rows.stop - rows.start <= side[1]
+        assert columns.stop - columns.start <= side[0]
+        count[rows, columns] += 1
+
+    each_tile(7, 9, side, work)
+    assert (count == 1).all()
+
+
+def test_what_goes_wrong_in_a_tile_is_told() -> None:
+    def work(rows: slice, columns: slice) -> None:
+        raise ValueError(f"row {rows.start}")
+
+    with pytest.raises(ValueError, match="row 0"):
+        each_tile(4, 4, (4, 1), work)
+
+
+def test_scratch_is_used_again_and_each_worker_has_its_own() -> None:
+    scratch = Scratch()
+    first = scratch.array("a", (4, 5))
+    assert np.shares_memory(first, scratch.array("a", (2, 3)))
+    assert not np.shares_memory(first, scratch.array("b", (4, 5)))
+    assert scratch.array("a", (2, 2), np.float64).dtype == np.float64
+    mine, theirs = scratch.array("c", (3,)), []
+    worker = threading.Thread(target=lambda: theirs.append(scratch.array("c", (3,))))
+    worker.start()
+    worker.join()
+    assert not np.shares_memory(mine, theirs[0])
