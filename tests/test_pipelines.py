@@ -34,6 +34,9 @@ SIZES: dict[str, dict[str, tuple[int, int] | None]] = {
     "restore-photo.yaml": {
         "restore-damaged.png": (420, 280), "restore-restored.png": (840, 560), "restore-both.jpg": (1688, 560),
     },
+    "06-find-and-cut-out.yaml": {
+        "06-found.png": (320, 200), "06-cut-out.png": (320, 200), "06-preview.png": (320, 200),
+    },
     "enlarge.yaml": {"enlarge.jpg": (972, 486)},
     "seamless-texture.yaml": {
         "texture-color.png": (1024, 1024), "texture-normal.png": (1024, 1024), "texture-orm.png": (1024, 1024),

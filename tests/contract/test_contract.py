@@ -31,11 +31,13 @@ def untrained(architecture: str, **config: Any) -> Model:
 
 UNET = untrained("unet", channels=3, labels=["ground", "figure"], widths=[4, 4])
 CLASSIFIER = untrained("small_classifier", channels=1, labels=["a", "b"], size=[8, 8], width=4, features=6)
+DETECTOR = untrained("center_detector", channels=3, labels=["a", "b"], widths=[4, 4])
 ONE_BOX = Table(("x", "y", "width", "height", "label", "score"), ((3.5, 4.0, 12.0, 9.5, "a", 0.75),))
 UPSCALER = untrained("residual_upscaler", factor=2, width=4, blocks=1)
 
 test_contract = contract(
     params={
+        "detect": {"threshold": 0.015},  # of a network that has seen nothing
         "compare_sets": {"patches": 256, "projections": 8},
         "apply_lut": {"path": str(Path(__file__).with_name("warm.cube"))},
         "load_model": {"name": "photo-x2"},
@@ -54,6 +56,7 @@ test_contract = contract(
         "nearest": {Model: [CLASSIFIER]},
         "segment": {Model: [UNET]},
         "segment_classes": {Model: [UNET]},
+        "detect": {Model: [DETECTOR]},
         "draw_boxes": {Table: [ONE_BOX]},
         "crop_by_boxes": {Table: [ONE_BOX]},
     },

@@ -12,7 +12,8 @@ import torch
 from pipeline_models import networks
 from pipeline_models.load import load_model
 from pipeline_models.networks import build
-from pipeline_models.vision import classify, segment, segment_classes
+from pipeline_models.vision import classify, detect, segment, segment_classes
+from pipeline_models.vision.boxes import overlap, suppressed
 from pipeline_models.vision.reading import Reading
 from torch import nn
 
@@ -162,6 +163,105 @@ def test_what_can_not_be_segmented_is_refused(elsewhere: Any) -> None:
         segment(picture(pixels), model, reading=Reading(mean=[0.1, 0.2]))
 
 
+# --- detect ---
+
+
+def test_the_bundled_model_finds_shapes_it_has_not_seen() -> None:
+    table = detect(pictures(), load_model(name="detect-scenes"), threshold=0.4)
+    assert table.columns == ("image", "x", "y", "width", "height", "score", "label")
+    found = wanted = 0
+    for i, seed in enumerate(UNSEEN):
+        made = scene(seed)
+        mine = [row for row in table.rows if row[0] == i]
+        for (x, y, width, height), kind in zip(made.boxes.tolist(), made.kinds.tolist(), strict=True):
+            wanted += 1
+            edges = torch.tensor([[x, y, x + width, y + height]])
+            same = torch.tensor([[r[1], r[2], r[1] + r[3], r[2] + r[4]] for r in mine if r[6] == LABELS[kind]])  # type: ignore[operator]  # numbers
+            found += bool(len(same)) and float(overlap(edges, same).max()) >= 0.5
+    assert found / wanted > 0.8
+    assert len(table.rows) < 1.3 * wanted
+
+
+def test_a_shape_across_the_seam_is_found_once() -> None:
+    pixels = np.full((128, 128, 3), 40, np.uint8)
+    y, x = np.mgrid[:128, :128]
+    pixels[np.hypot(x - 63.5, y - 63.5) < 22] = (220, 180, 60)
+    model = load_model(name="detect-scenes")
+    (row,) = detect(picture(pixels), model).rows
+    assert row[6] == "disc"
+    np.testing.assert_allclose(row[1:5], (42, 42, 44, 44), atol=4)
+    (round_,) = detect(picture(np.roll(pixels, 64, 1), wrap=(True, False)), model).rows
+    assert round_[6] == "disc"
+    assert float(round_[1]) % 128 == pytest.approx(106, abs=4)  # type: ignore[arg-type]  # a number
+    assert round_[3] == pytest.approx(44, abs=5)
+
+
+def test_boxes_that_hide_each_other_are_one() -> None:
+    edges = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [0, 1, 10, 11], [0, 5, 10, 15]])
+    scores, kinds = torch.tensor([0.8, 0.9, 0.5, 0.7, 0.6]), torch.tensor([0, 0, 0, 1, 0])
+    assert overlap(edges[:1], edges).tolist()[0] == pytest.approx([1, 90 / 110, 0, 90 / 110, 50 / 150])
+    assert suppressed(edges, scores, kinds, 0.5).tolist() == [1, 3, 4, 2]
+    assert suppressed(edges, scores, kinds, 0.2).tolist() == [1, 3, 2]
+    rng = torch.Generator().manual_seed(0)
+    start = torch.rand(200, 2, generator=rng) * 50
+    edges = torch.cat([start, start + 5 + 20 * torch.rand(200, 2, generator=rng)], 1)
+    scores, kinds = torch.rand(200, generator=rng), torch.randint(3, (200,), generator=rng)
+    stay: list[int] = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(kinds[i] != kinds[j] or overlap(edges[[i]], edges[[j]]) <= 0.4 for j in stay):
+            stay.append(i)
+    assert suppressed(edges, scores, kinds, 0.4).tolist() == stay
+
+
+def test_tables_and_lists_of_networks_from_elsewhere_are_understood(elsewhere: Any) -> None:
+    blank = picture(np.zeros((50, 100, 3), np.uint8))
+    rows = torch.tensor([[20.0, 10, 8, 4, 0.1, 0.9], [21, 10, 8, 4, 0.0, 0.8], [60, 30, 10, 20, 0.7, 0.2]])
+    for answer in (rows[None], rows.T[None], [rows[None]]):
+        model, _ = elsewhere(answer)
+        table = detect(blank, model, reading=Reading(labels=["cat", "dog"]))
+        assert [row[6] for row in table.rows] == ["dog", "cat"]
+        np.testing.assert_allclose(
+            [row[:6] for row in table.rows], [[0, 16, 8, 8, 4, 0.9], [0, 55, 20, 10, 20, 0.7]], rtol=1e-6
+        )
+    lists = [torch.tensor([[16.0, 8, 24, 12]]), torch.tensor([1]), torch.tensor([0.9])]
+    model, _ = elsewhere(lists)
+    assert detect(blank, model).rows == ((0, 16.0, 8.0, 8.0, 4.0, pytest.approx(0.9), "1"),)
+
+
+def test_convention_boxes_come_back_in_pixels_of_the_picture(elsewhere: Any) -> None:
+    model, network = elsewhere(torch.tensor([[[8.0], [8], [16], [16], [0.9]]]), size=[16, 16], labels=["all"])
+    table = detect(picture(np.zeros((50, 100, 3), np.uint8)), model)
+    assert table.rows[0][1:5] == (0, 0, 100, 50)
+    model, network = elsewhere(
+        torch.tensor([[[8.0], [4], [16], [8], [0.9]]]), size=[16, 16], fit="inside", labels=["all"]
+    )
+    table = detect(picture(np.zeros((50, 100, 3), np.uint8)), model)
+    assert table.rows[0][1:5] == (0, 0, 100, 50)
+    assert network.seen[0][0, 0, 8:].unique().tolist() == [0.5]  # below the picture it is gray
+    model, _ = elsewhere(torch.tensor([[[8.0], [8], [40], [4], [0.9]]]), labels=["all"])
+    assert detect(picture(np.zeros((16, 16, 3), np.uint8)), model).rows[0][1:5] == (0, 6, 16, 4)  # cut at the frame
+
+
+def test_a_network_that_finds_nothing_is_refused(elsewhere: Any) -> None:
+    blank = picture(np.zeros((16, 16, 3), np.uint8))
+    model, _ = elsewhere(torch.zeros(1, 6, 100))
+    with pytest.raises(OperationError, match=r"a table of \(6, 100\), which is not 4 and one for each of 1 labels"):
+        detect(blank, model, reading=Reading(labels=["cat"]))
+    with pytest.raises(OperationError, match="'elsewhere' is no network to detect with"):
+        detect(blank, elsewhere(torch.zeros(1, 10))[0])
+
+
+def test_numbers_of_a_model_from_a_file_are_those_of_training() -> None:
+    config = {"channels": 3, "labels": ["a", "b"], "widths": [4, 4]}
+    network = networks.make("center_detector", config).eval()
+    model = Model("center_detector", network.state_dict(), config)
+    pixels = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted, found = network(pixels), build(model)(pixels)
+    assert tuple(found.heat.shape) == (2, 2, 8, 12)
+    torch.testing.assert_close(found.reach, wanted.reach)
+
+
 # --- ONNX ---
 
 
@@ -208,3 +308,16 @@ def test_onnx_networks_segment_and_classify(tmp_path: Path) -> None:
     )  # fmt: skip
     table = classify(thirds(), load_model(path=means), top=1, reading=reading)
     assert table.rows[1][:3] == (1, 1, "blue")
+
+
+def test_onnx_networks_detect(tmp_path: Path) -> None:
+    file = onnx_file(
+        tmp_path / "detect.onnx",
+        [("Identity", [name], [f"{name}_out"]) for name in ("boxes", "labels", "scores")]
+        + [("Shape", ["x"], ["size"])],
+        {"boxes_out": (1, [2, 4]), "labels_out": (7, [2]), "scores_out": (1, [2])},
+        boxes=np.float32([[2, 3, 12, 9], [0, 0, 5, 5]]), labels=np.int64([1, 0]), scores=np.float32([0.5, 0.9]),
+    )  # fmt: skip
+    table = detect(thirds(), load_model(path=file), reading=Reading(labels=["cat", "dog"]))
+    assert column(table, "label") == ["cat", "dog"] * 2
+    assert table.rows[3][:6] == (1, 2, 3, 10, 6, 0.5)
