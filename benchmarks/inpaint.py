@@ -1,4 +1,4 @@
-"""How well and how fast holes are filled: `python -m benchmarks.inpaint [photographs] [textures] [speed]`.
+"""How well and how fast holes are filled: `python -m benchmarks.inpaint [photographs] [textures] [speed] [pictures]`.
 
 Photographs are those held back from training, textures three of scikit-image's; holes are irregular. OpenCV's methods
 are called bare, in 8 bits, each with the better of two radii.
@@ -7,6 +7,7 @@ are called bare, in 8 bits, each with the better of two radii.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -87,7 +88,24 @@ def speed() -> None:
     print(f"{machine()}, {torch.get_num_threads()} threads of torch")
 
 
-PARTS = {"photographs": photographs, "textures": textures, "speed": speed}
+def pictures() -> None:
+    """Writes docs/inpaint.jpg: a photograph by three methods, and a texture by two."""
+    rows = []
+    shown: tuple[tuple[str, tuple[str, ...]], ...] = (
+        (HELD_BACK[0], ("telea", "model")),
+        (TEXTURES[0], ("telea", "patch")),
+    )
+    for number, (name, methods) in enumerate(shown):
+        whole = photograph(name)[:280, :360]
+        hole = irregular(whole.shape[0], whole.shape[1], np.random.default_rng(5 + number), 0.15)
+        cut = np.where(hole[..., None] > 0, np.uint8(255), whole)
+        rows.append(np.concatenate([cut, *(by(method, whole, hole) for method in methods)], 1))
+    path = Path(__file__).parents[1] / "docs" / "inpaint.jpg"
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    print(f"{path.name}: the holes, and what was made of them")
+
+
+PARTS = {"photographs": photographs, "textures": textures, "speed": speed, "pictures": pictures}
 
 
 def main() -> None:

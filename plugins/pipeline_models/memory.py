@@ -7,14 +7,22 @@ import gc
 import torch
 from torch import Tensor, nn
 
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "could not create a memory",
+)
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this is what running out of memory raises."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     # On the CPU torch has no class for it, neither of its own nor for its library of convolutions.
-    told = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in told or "out of memory" in told.lower())
+    told = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in told for words in _OUT_OF_MEMORY)
 
 
 def give_back() -> None:

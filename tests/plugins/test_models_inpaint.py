@@ -210,8 +210,8 @@ def test_an_image_that_tiles_is_filled_across_its_seams(method: Method) -> None:
     limit = 0.15 if method == "patch" else 1e-4  # patches are picked at random
     assert np.abs(np.roll(middle.array, 32, 2) - across.array).max() < limit
     apart = inpaint(image.with_buffer(image.buffer, wrap=(False, False)), mask_of(where), method=method)
-    error = [np.abs(found.array - image.array).max() for found in (across, apart)]
-    assert error[0] < error[1] / 1.5
+    jump = [np.abs(found.array[0, 24:40, 0] - found.array[0, 24:40, -1]).mean() for found in (across, apart)]
+    assert jump[0] < jump[1] / 1.5
 
 
 @pytest.mark.parametrize("wrap", [(False, False), (True, False)])
@@ -236,7 +236,8 @@ def test_a_network_looks_no_farther_than_it_says() -> None:
     assert 0 < int(torch.nonzero(changed).max()) <= network.reach
 
 
-def test_running_out_of_memory_makes_tiles_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("could not create a primitive")])
+def test_running_out_of_memory_makes_tiles_smaller(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     image, where = Image(picture(190, 270)), hole(190, 270, 0.2)
     whole = inpaint(image, mask_of(where))
     network = networks.build(load_model(name="photo-inpaint"))
@@ -244,7 +245,7 @@ def test_running_out_of_memory_makes_tiles_smaller(monkeypatch: pytest.MonkeyPat
 
     def scarce(pixels: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
         if pixels.shape[-1] * pixels.shape[-2] > 50_000:
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return plain(pixels, holes)
 
     monkeypatch.setattr(network, "forward", scarce)

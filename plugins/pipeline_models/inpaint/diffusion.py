@@ -29,15 +29,15 @@ def diffused(color: Tensor, known: Tensor, wrap: Wrap = (False, False), sweeps: 
         unknown = known_here == 0
         filled = torch.where(unknown, _doubled(filled, color_here, wrap), color_here)
         for _ in range(sweeps):
-            filled = torch.where(unknown, _means(filled, wrap), filled)
+            filled.copy_(torch.where(unknown, _means(filled, wrap), filled))
     return filled
 
 
 def _means(values: Tensor, wrap: Wrap) -> Tensor:
     """Of the four neighbours; at the edge of the frame of those that there are and the pixel itself."""
     padded = _bordered(values, wrap, 1)
-    across = padded[:, :, 1:-1, :-2] + padded[:, :, 1:-1, 2:]
-    return (across + padded[:, :, :-2, 1:-1] + padded[:, :, 2:, 1:-1]) * 0.25
+    total = padded[:, :, 1:-1, :-2] + padded[:, :, 1:-1, 2:]  # one sum in place: large pictures are short of memory
+    return total.add_(padded[:, :, :-2, 1:-1]).add_(padded[:, :, 2:, 1:-1]).mul_(0.25)
 
 
 def _bordered(values: Tensor, wrap: Wrap, border: int) -> Tensor:

@@ -19,6 +19,8 @@ from pipeline_models.upscale.photograph import color_groups, decoded, encoded
 from pipeline_models.upscale.tiles import Tile, in_tiles
 
 WIDEST_TILE = 1024
+SHAPES = 8
+"""Tiles are multiples of so many steps: for each new shape torch makes programs, which take time and memory."""
 SPREADS = (0.05, 0.4)
 """Colours are given to the network as differences from their mean, in units of their spread, which is held to these."""
 
@@ -68,7 +70,10 @@ def learned(inpainter: Inpainter, tile: int | None, memory: int) -> Fill:
 
     def fill(image: Image, known: Tensor) -> Tensor:
         side = tile or _side(inpainter, memory, str(known.device))
-        result = diffused(image.pixels, known, image.wrap)
+        result = image.pixels.clone()
+        others = [i for i in range(len(image.channels)) if i not in image.color_indices]
+        if others:
+            result[:, others] = diffused(image.pixels[:, others], known, image.wrap)
         for where in color_groups(image):
             result[:, where] = _photograph(image, where, known, inpainter, side)
         return result
@@ -96,9 +101,7 @@ class _Alone(nn.Module):
 
 def _photograph(image: Image, where: list[int], known: Tensor, inpainter: Inpainter, side: int) -> Tensor:
     """Channels that are one colour. The network sees them from 0 to 1; what lies beyond is filled smoothly, and added."""
-    given = image.pixels[:, where]
-    color = given.clamp(0, 1)
-    beyond = given - color
+    color = image.pixels[:, where].clamp(0, 1)
     linear = image.color.startswith("lin_")
     if linear:
         color = encoded(color)
@@ -116,22 +119,25 @@ def _photograph(image: Image, where: list[int], known: Tensor, inpainter: Inpain
     found = torch.maximum(torch.minimum(found, high), low)
     if linear:
         found = decoded(found)
+    beyond = image.pixels[:, where]
+    beyond = beyond - beyond.clamp(0, 1)
     return found + diffused(beyond, known, image.wrap) if bool((beyond != 0).any()) else found
 
 
 @torch.no_grad()
 def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, side: int) -> Tensor:
     """The network over every part of the picture in which there are holes."""
-    result = smooth.clone()
+    result = smooth.clone()  # tiles read what is smooth: a network's answer is not to be given to it again
     height, width = smooth.shape[2:]
     step = inpainter.step
+    coarse = SHAPES * step
 
     def work(tile: Tile) -> None:
         inside = hole[0, 0, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] > 0
         if not bool(inside.any()):
             return
-        top, bottom = _span(inside.any(1), tile.top, step)
-        left, right = _span(inside.any(0), tile.left, step)
+        top, bottom = _span(inside.any(1), tile.top, coarse)
+        left, right = _span(inside.any(0), tile.left, coarse)
         rows, above = _places(top, bottom, height, wrap[1], inpainter)
         columns, before = _places(left, right, width, wrap[0], inpainter)
         rows, columns = rows.to(smooth.device), columns.to(smooth.device)
@@ -143,7 +149,7 @@ def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, si
         found = found[..., above : above + bottom - top, before : before + right - left]
         result[..., top:bottom, left:right] = found
 
-    in_tiles(work, (height, width), max(step, side), step)
+    in_tiles(work, (height, width), max(coarse, side), coarse)
     return result
 
 
