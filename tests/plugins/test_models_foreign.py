@@ -306,11 +306,11 @@ def test_no_disguised_pickle_is_run(tmp_path: Path, exported: Path) -> None:
             file = tmp_path / f"model{suffix}"
             file.write_bytes(content)
             for use in (_load_and_build, lambda path: _build(convert_model(path=path))):
-                began = time.perf_counter()
+                began = time.process_time()
                 said = answer(use, file)
                 assert "\n" not in said, form
                 assert "weights_only" not in said, form
-                assert time.perf_counter() - began < 2, form
+                assert time.process_time() - began < 2, form
                 assert not (tmp_path / "proof").exists(), form
                 tried += 1
     assert tried >= 64
