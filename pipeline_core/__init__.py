@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SpecError,
     )
     from pipeline_core.events import progress
+    from pipeline_core.folders import Checkpoint
     from pipeline_core.hookspecs import hookimpl
     from pipeline_core.image import Alpha, AnyRaster, File, Image, Mask, Table
     from pipeline_core.model import Model
@@ -41,6 +42,7 @@ _HOMES = {
         "SpecError",
     ),
     "events": ("progress",),
+    "folders": ("Checkpoint",),
     "hookspecs": ("hookimpl",),
     "image": ("Alpha", "AnyRaster", "File", "Image", "Mask", "Table"),
     "model": ("Model",),
@@ -54,6 +56,7 @@ __all__ = [
     "Alpha",
     "AnyRaster",
     "Cancelled",
+    "Checkpoint",
     "Color",
     "File",
     "GraphError",

@@ -33,6 +33,7 @@ UNET = untrained("unet", channels=3, labels=["ground", "figure"], widths=[4, 4])
 CLASSIFIER = untrained("small_classifier", channels=1, labels=["a", "b"], size=[8, 8], width=4, features=6)
 DETECTOR = untrained("center_detector", channels=3, labels=["a", "b"], widths=[4, 4])
 ONE_BOX = Table(("x", "y", "width", "height", "label", "score"), ((3.5, 4.0, 12.0, 9.5, "a", 0.75),))
+GAN = untrained("dcgan", size=[40, 32], channels=["R", "G", "B"], labels=["a", "b"], latent_channels=4, width=2)
 UPSCALER = untrained("residual_upscaler", factor=2, width=4, blocks=1)
 
 test_contract = contract(
@@ -44,12 +45,18 @@ test_contract = contract(
         "convert_model": {"path": str(Path(__file__).with_name("two.pth"))},  # w: 2x3 of ones, b: 2 of zeros
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
         "remove_background": {"x": 6, "y": 4, "width": 28, "height": 24},
+        "gan_train": {"preset": "tiny", "steps": 2},
+        "gan_project": {"steps": 2, "starts": 2},
         "resize": {"width": 24},
         "stack_layers": {"names": ["figure", "ground"]},
     },
     values={
         "super_resolve": {Model: [UPSCALER]},
         "encode_model": {Model: [UPSCALER]},
+        "gan_sample": {Model: [GAN]},
+        "gan_interpolate": {Model: [GAN]},
+        "gan_project": {Model: [GAN]},
+        "discriminate": {Model: [GAN]},
         DeepImage: [deep_image(1), deep_image(2)],
         "classify": {Model: [CLASSIFIER]},
         "compare_sets": {Model: [CLASSIFIER]},
