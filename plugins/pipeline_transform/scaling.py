@@ -100,6 +100,9 @@ def _opencv(image: AnyRaster, across: Span, down: Span, kind: str) -> int | None
 def _by_opencv(array: np.ndarray[Any, Any], width: int, height: int, flags: int) -> np.ndarray[Any, Any]:
     result = np.empty((len(array), height, width, array.shape[3]), np.float32)
     for item, out in zip(array, result, strict=True):
+        if array.shape[3] <= MOST_CHANNELS:
+            cv2.resize(item, (width, height), out, interpolation=flags)
+            continue
         for start in range(0, array.shape[3], MOST_CHANNELS):
             part = np.ascontiguousarray(item[..., start : start + MOST_CHANNELS])
             scaled = cv2.resize(part, (width, height), interpolation=flags).reshape(height, width, -1)
