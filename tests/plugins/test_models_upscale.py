@@ -136,6 +136,11 @@ def test_what_alpha_hides_bleeds_nowhere() -> None:
     assert (black[..., 3].min(), black[..., 3].max()) == (0, 1)
 
 
+def test_of_data_an_a_hides_nothing() -> None:
+    packed = disc(0.6).with_buffer(disc(0.6).buffer, color="data")
+    assert np.allclose(super_resolve(packed).array[0, :4, :4, :3], 0.6, atol=0.02)
+
+
 def test_associated_is_handed_back_and_agrees_with_straight() -> None:
     straight, associated = disc(0.0, hard=False), disc(0.0, "associated", hard=False)
     found = super_resolve(associated)

@@ -29,7 +29,7 @@ def enlarge_image(image: Image, enlarger: Enlarger) -> Tensor:
         result[:, [at]] = alpha = enlarge_coverage(pixels[:, [at]], factor)
     for where in color_groups(image):
         found = _enlarge_color(color[:, where], enlarger, image.color.startswith("lin_"))
-        result[:, where] = found * alpha if alpha is not None and image.alpha == "associated" else found
+        result[:, where] = found * alpha if alpha is not None and image.coverage == "associated" else found
     others = [i for i, name in enumerate(image.channels) if i not in image.color_indices and name != "A"]
     if others:
         result[:, others] = repeat(pixels[:, others], factor)
@@ -52,7 +52,7 @@ def color_groups(image: Image) -> list[list[int]]:
 
 def _straight(image: Image) -> Tensor:
     """Colour with alpha divided out, and carried into what is hidden; other channels as they are."""
-    if image.alpha == "none":
+    if image.coverage == "none":  # of data an A is a channel like others: it hides nothing
         return image.pixels
     straight = image.unassociate()
     pixels, where = straight.pixels, straight.color_indices
