@@ -37,6 +37,9 @@ SIZES: dict[str, dict[str, tuple[int, int] | None]] = {
     "06-find-and-cut-out.yaml": {
         "06-found.png": (320, 200), "06-cut-out.png": (320, 200), "06-preview.png": (320, 200),
     },
+    "07-digits-from-noise.yaml": {
+        "07-digits.png": (298, 118), "07-between.png": (298, 28), "07-made.png": (298, 28), "07-judged.csv": None,
+    },
     "enlarge.yaml": {"enlarge.jpg": (972, 486)},
     "seamless-texture.yaml": {
         "texture-color.png": (1024, 1024), "texture-normal.png": (1024, 1024), "texture-orm.png": (1024, 1024),

@@ -22,7 +22,7 @@ from pipeline_core.events import reporter
 from training.weights import write_model
 
 NAME = "digits"
-STEPS = 3000
+STEPS = 9435
 EACH = 100
 """So many of each digit are made to be judged."""
 

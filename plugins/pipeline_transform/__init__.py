@@ -10,12 +10,13 @@ from pipeline_transform.matrices import affine, corner_pin, translate
 from pipeline_transform.placement import crop, offset, pad
 from pipeline_transform.rotation import rotate
 from pipeline_transform.scaling import resize
-from pipeline_transform.sheets import mosaic
+from pipeline_transform.sheets import batch_sheet, mosaic
 from pipeline_transform.trimming import trim
 from pipeline_transform.turns import flip, flop, rotate90, transpose
 
 __all__ = [
     "affine",
+    "batch_sheet",
     "corner_pin",
     "crop",
     "flip",
@@ -37,7 +38,7 @@ __all__ = [
 @hookimpl
 def operations() -> Sequence[Callable[..., Any]]:
     return [
-        *(crop, trim, pad, offset, translate, mosaic),
+        *(crop, trim, pad, offset, translate, mosaic, batch_sheet),
         *(flip, flop, transpose, rotate90),
         *(resize, rotate, affine, corner_pin, st_map, lens_distort),
     ]

@@ -250,7 +250,16 @@ def test_inference_says_what_the_run_gives(function: Any, params: dict[str, Any]
 
 def test_every_signature_follows_the_rule() -> None:
     described = {read(function, plugin="transform").name for function in operations()}
-    others = {"affine", "corner_pin", "lens_distort", "mosaic", "st_map", "translate", "trim"}  # test_transform_warps
+    others = {
+        "affine",
+        "batch_sheet",
+        "corner_pin",
+        "lens_distort",
+        "mosaic",
+        "st_map",
+        "translate",
+        "trim",
+    }  # test_transform_warps
     assert described == set(INFERRED) | others
 
 

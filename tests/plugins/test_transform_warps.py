@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 import torch
 from pipeline_generate import uv_map
-from pipeline_transform import affine, corner_pin, lens_distort, mosaic, offset, resize, rotate, st_map, translate, trim
+from pipeline_transform import (
+    affine,
+    batch_sheet,
+    corner_pin,
+    lens_distort,
+    mosaic,
+    offset,
+    resize,
+    rotate,
+    st_map,
+    translate,
+    trim,
+)
 
 from pipeline_core import Image, Mask, OperationError
 
@@ -380,3 +392,12 @@ def test_inference_of_mosaics(params: dict[str, Any]) -> None:
     images = [noise(wrap=(True, True)), noise(7, 30), noise()]
     for given in (images, [image.with_buffer((image.buffer * 255).astype(np.uint8)) for image in images]):
         assert str(mosaic.__operation__.infer(given, **params)) == str(mosaic(given, **params))  # type: ignore[attr-defined]  # set by the decorator
+
+
+def test_convention_a_batch_is_laid_out_row_by_row() -> None:
+    values = np.arange(1, 6, dtype=np.uint8).reshape(5, 1, 1, 1)
+    batch = Image(np.tile(values, (1, 2, 3, 1)), channels=("Y",))
+    sheet = batch_sheet(batch, columns=3, gap=1)
+    assert (sheet.batch, sheet.size) == (1, (11, 5))
+    assert np.asarray(sheet.buffer)[0, ::3, ::4, 0].tolist() == [[1, 2, 3], [4, 5, 0]]
+    assert str(batch_sheet.__operation__.infer(batch, columns=3, gap=1)) == str(sheet)  # type: ignore[attr-defined]  # set by the decorator
