@@ -22,7 +22,7 @@ from pipeline_core.events import reporter
 from training.weights import write_model
 
 NAME = "digits"
-STEPS = 9435
+STEPS = 10000
 EACH = 100
 """So many of each digit are made to be judged."""
 

@@ -183,7 +183,7 @@ def test_what_can_not_be_learnt_is_refused(given: Image, labels: Table | None, t
         gan_train(given, labels, **TINY)
 
 
-def test_pictures_are_moved_and_covered_with_gradients() -> None:
+def test_pictures_are_moved_with_gradients() -> None:
     pixels = torch.ones(64, 1, 16, 16, requires_grad=True)
     with torch.enable_grad():
         seen = augmented(pixels, torch.Generator().manual_seed(0))
@@ -191,9 +191,8 @@ def test_pictures_are_moved_and_covered_with_gradients() -> None:
     assert pixels.grad is not None
     assert float(pixels.grad.sum()) == float(seen.sum())
     shares = seen.detach().mean((1, 2, 3))
-    assert (shares < 0.9).any()  # covered
-    assert (shares > 0.7).any()  # not
-    assert shares.min() > 0.4
+    assert (shares < 1).any()  # moved
+    assert shares.min() >= (7 / 8) ** 2  # by an eighth of either side at most
 
 
 # --- sampling -------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def gan_train(
     loss: Annotated[Loss | None, Field(description="what both play for")] = None,
     r1: Annotated[float | None, Field(ge=0, description="weight of the gradient penalty on real pictures")] = None,
     mean: Annotated[float | None, Field(ge=0, lt=1, description="of the running mean that is kept; 0 for none")] = None,
-    augment: Annotated[bool | None, Field(description="move and cover pictures before they are judged")] = None,
+    augment: Annotated[bool | None, Field(description="move pictures before they are judged")] = None,
 ) -> Trained:
     """Train a network that makes pictures like these, against one that tells them apart.
 
