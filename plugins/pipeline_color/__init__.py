@@ -12,6 +12,7 @@ from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, 
 from pipeline_color.lut import apply_lut
 from pipeline_color.match import match_histogram
 from pipeline_color.ocio import display_transform, ocio_convert, ocio_look
+from pipeline_color.palette import palette_map, quantize
 from pipeline_color.tone import curves, posterize, tonemap
 from pipeline_core import hookimpl
 
@@ -38,6 +39,8 @@ def operations() -> list[Callable[..., Any]]:
         tonemap,
         posterize,
         dither,
+        quantize,
+        palette_map,
         match_histogram,
         apply_lut,
         ocio_convert,

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from pipeline_color.diffusion import Floats, diffused, visible
 from pipeline_color.straight import on_colors
 from pipeline_core import Image, operation
 
 
-@operation(aliases=("ordered_dither", "bayer"))
+def _like(image: Image, **_: object) -> Image:
+    return image.like()
+
+
+@operation(infer=_like, aliases=("ordered_dither", "bayer", "floyd_steinberg", "error_diffusion"))
 def dither(
     image: Image,
     *,
     levels: Annotated[int, Field(ge=2, le=65536, description="steps from 0 to 1; 256 for 8 bits")] = 256,
+    method: Annotated[
+        Literal["ordered", "floyd-steinberg"], Field(description="a pattern, or errors handed on to the next pixels")
+    ] = "ordered",
 ) -> Image:
-    """Round to a number of levels between 0 and 1, by a pattern that keeps the average.
+    """Round to a number of levels between 0 and 1, so that areas keep their average.
 
-    Ordered dither by the 8x8 matrix of Bayer 1973, "An optimum method for two-level rendition of continuous-tone
-    pictures"; `posterize` rounds without a pattern.
+    ordered          by the 8x8 matrix of Bayer 1973, "An optimum method for two-level rendition of continuous-tone
+                     pictures"
+    floyd-steinberg  the error of a pixel is shared among the next: 7/16 to the right, 3/16, 5/16 and 1/16 below (Floyd and
+                     Steinberg 1976, "An adaptive algorithm for spatial greyscale"); left to right, row by row
+
+    `posterize` rounds alone.
 
     Convention: the pattern begins at the top left pixel and is one for all channels; a value that is a level stays.
     Nothing is clipped: values outside 0..1 get levels of the same step. Alpha is divided out and multiplied in again.
     """
     steps = float(levels - 1)
+    if method == "floyd-steinberg":
+        seen = visible(image)
+        return on_colors(image, lambda color: diffused(color, lambda values: (_levels(values, steps), values), seen))
 
     def change(color: Tensor) -> Tensor:
         height, width = color.shape[-2:]
@@ -34,6 +50,11 @@ def dither(
         return torch.floor(color * steps + pattern) / steps
 
     return on_colors(image, change)
+
+
+def _levels(values: Floats, steps: float) -> Floats:
+    found: Floats = np.rint(values * np.float32(steps)) / np.float32(steps)
+    return found
 
 
 def _bayer(size: int) -> Tensor:

@@ -20,6 +20,7 @@ Places = NDArray[np.float64]
 Feature = Literal["f1", "f2", "f2-f1", "cell"]
 
 DIRECTIONS = np.array([[math.cos(i * math.tau / 256), math.sin(i * math.tau / 256)] for i in range(256)], np.float32)
+SIMPLEX_MOST = 0.09151  # of (0.8 - r^2)^4 r over the corners of a triangle, at its worst
 REACH = 2  # cells around a place that may hold the nearest or second nearest point: both lie nearer than 2 cells
 ROWS_AT_ONCE = 32  # that stay in a core's cache
 
@@ -84,6 +85,42 @@ def perlin(x: Places, y: Places, lattice: Lattice) -> Floats:
     above = level[down.index] + change[down.index] * way
     below = level[down.index + 1] + change[down.index + 1] * (way - 1)
     noise: Floats = _between(above, below, _fade(way)) * np.float32(math.sqrt(0.5)) + np.float32(0.5)
+    return noise
+
+
+def simplex(x: Places, y: Places, lattice: Lattice) -> Floats:
+    """Random slopes at the corners of triangles: K. Perlin 2001, "Noise hardware".
+
+    On the grid of S. Gustavson and I. McEwan, "Tiling simplex noise and flow noise in two and three dimensions", JCGT
+    11(1), 2022: rows one cell apart, each half a cell further left than the one above, so that it can repeat. Such noise lies
+    within `SIMPLEX_MOST` on both sides of 0, and is brought to 0..1 by that bound.
+    """
+    parts = [_on_triangles(x, y[top : top + ROWS_AT_ONCE], lattice) for top in range(0, y.shape[0], ROWS_AT_ONCE)]
+    return np.concatenate(parts)
+
+
+def _on_triangles(x: Places, y: Places, lattice: Lattice) -> Floats:
+    down = np.floor(y)
+    skewed = x + y / 2
+    across = np.floor(skewed)
+    v = (y - down).astype(np.float32)
+    u = (skewed - across).astype(np.float32)
+    columns = np.arange(int(across.min()), int(across.max()) + 2)
+    rows = np.arange(int(down.min()), int(down.max()) + 2)
+    # A corner's place in halves of a cell, which a whole number of cells further is the same corner again.
+    period = None if lattice.period is None else (2 * lattice.period[0], lattice.period[1])
+    numbers = Lattice(lattice.seed, lattice.stream, period).numbers(2 * columns - rows[:, None], rows[:, None])[0]
+    slopes = DIRECTIONS[numbers >> np.uint32(24)]
+    i, j = across.astype(np.int64) - columns[0], down.astype(np.int64) - rows[0]
+    right = u >= v  # the middle corner lies to the right of the first, or below it
+    total = np.zeros(u.shape, np.float32)
+    for a, b in ((np.zeros_like(right),) * 2, (right, ~right), (np.ones_like(right),) * 2):
+        over, under = a.astype(np.float32), b.astype(np.float32)
+        dx, dy = u - v / 2 - (over - under / 2), v - under
+        near = np.maximum(np.float32(0.8) - dx * dx - dy * dy, 0)
+        slope = slopes[j + b, i + a]
+        total += near * near * near * near * (slope[..., 0] * dx + slope[..., 1] * dy)
+    noise: Floats = total * np.float32(0.5 / SIMPLEX_MOST) + np.float32(0.5)
     return noise
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Seed, operation, progress
-from pipeline_generate.lattice import Feature, Floats, Lattice, perlin, value, white, worley
+from pipeline_generate.lattice import Feature, Floats, Lattice, perlin, simplex, value, white, worley
 from pipeline_generate.sizes import Length, Space
 
-Kind = Literal["white", "value", "perlin", "worley"]
+Kind = Literal["white", "value", "perlin", "simplex", "worley"]
 Channels = Literal["Y", "RGB"]
 STREAMS = 64  # per channel: more than there are octaves
 SHIFT = 0.375, 0.625  # cells, per octave: lattice points of two octaves in one place would show
@@ -24,7 +24,11 @@ def _blank(
     return Image.stand_in(width, height, tuple(channels), color=space, wrap=(seamless, seamless))
 
 
-@operation(infer=_blank, device="cpu", aliases=("fbm", "fractal", "turbulence", "clouds", "worley", "perlin"))
+@operation(
+    infer=_blank,
+    device="cpu",
+    aliases=("fbm", "fractal", "turbulence", "clouds", "worley", "perlin", "simplex", "Noise"),
+)
 def noise(
     *,
     width: Length,
@@ -42,10 +46,10 @@ def noise(
     channels: Annotated[Channels, Field(description="RGB: three independent noises")] = "Y",
     space: Space = "data",
 ) -> Image:
-    """Noise: white, value, gradient (Perlin) or cells (Worley), in octaves (fBm).
+    """Noise: white, value, gradient (Perlin, simplex) or cells (Worley), in octaves (fBm).
 
     float32, 0 to 1. `white` is one random number per pixel (scale and octaves make no difference), `value` smooth hills
-    between random values, `perlin` even bumps around 0.5, `worley` distances to scattered points. Octaves are added,
+    between random values, `perlin` even bumps around 0.5, `simplex` the same on triangles, with less of a grid, `worley` distances to scattered points. Octaves are added,
     each at `lacunarity` times the frequency and `gain` times the strength of the one before, over the sum of strengths
     (fractional Brownian motion: K. Musgrave, in "Texturing and Modeling", 1994).
 
@@ -61,7 +65,7 @@ def noise(
         x, y, scale, octaves = math.floor(x), math.floor(y), 1.0, 1
     across = (np.arange(width) + (0.5 + x))[None, :]
     down = (np.arange(height) + (0.5 + y))[:, None]
-    layers = _layers((width, height), scale, octaves, lacunarity, gain, seamless)
+    layers = _layers((width, height), kind, scale, octaves, lacunarity, gain, seamless)
     buffer = np.empty(picture.buffer.shape, np.float32)
     for channel in range(len(channels)):
         progress(channel, len(channels), "channels")
@@ -79,11 +83,13 @@ class Layer(NamedTuple):
 
 
 def _layers(
-    size: tuple[int, int], scale: float, octaves: int, lacunarity: float, gain: float, seamless: bool
+    size: tuple[int, int], kind: Kind, scale: float, octaves: int, lacunarity: float, gain: float, seamless: bool
 ) -> list[Layer]:
     layers, strength = [], 1.0
     for octave in range(octaves):
-        period = (max(1, round(size[0] / scale)), max(1, round(size[1] / scale))) if seamless else None
+        rows = 2 if kind == "simplex" else 1  # every other row of triangles begins half a cell further
+        down = max(1, round(size[1] / (rows * scale))) * rows
+        period = (max(1, round(size[0] / scale)), down) if seamless else None
         cells = (size[0] / period[0], size[1] / period[1]) if period else (scale, scale)
         layers.append(Layer(cells, period, (octave * SHIFT[0], octave * SHIFT[1]), strength))
         scale, strength = scale / lacunarity, strength * gain
@@ -103,4 +109,4 @@ def _plane(kind: Kind, x: Any, y: Any, layers: list[Layer], seed: int, channel: 
 def _octave(kind: Kind, x: Any, y: Any, lattice: Lattice, feature: Feature) -> Floats:
     if kind == "worley":
         return worley(x, y, lattice, feature)
-    return {"white": white, "value": value, "perlin": perlin}[kind](x, y, lattice)
+    return {"white": white, "value": value, "perlin": perlin, "simplex": simplex}[kind](x, y, lattice)

@@ -11,6 +11,7 @@ from pipeline_transform.placement import crop, offset, pad
 from pipeline_transform.rotation import rotate
 from pipeline_transform.scaling import resize
 from pipeline_transform.sheets import batch_sheet, mosaic
+from pipeline_transform.tiling import merge_tiles, split_tiles
 from pipeline_transform.trimming import trim
 from pipeline_transform.turns import flip, flop, rotate90, transpose
 
@@ -22,12 +23,14 @@ __all__ = [
     "flip",
     "flop",
     "lens_distort",
+    "merge_tiles",
     "mosaic",
     "offset",
     "pad",
     "resize",
     "rotate",
     "rotate90",
+    "split_tiles",
     "st_map",
     "translate",
     "transpose",
@@ -38,7 +41,7 @@ __all__ = [
 @hookimpl
 def operations() -> Sequence[Callable[..., Any]]:
     return [
-        *(crop, trim, pad, offset, translate, mosaic, batch_sheet),
+        *(crop, trim, pad, offset, translate, mosaic, batch_sheet, split_tiles, merge_tiles),
         *(flip, flop, transpose, rotate90),
         *(resize, rotate, affine, corner_pin, st_map, lens_distort),
     ]

@@ -44,6 +44,9 @@ test_contract = contract(
         "load_model": {"name": "photo-x2"},
         "convert_model": {"path": str(Path(__file__).with_name("two.pth"))},  # w: 2x3 of ones, b: 2 of zeros
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
+        "merge_tiles": {"width": 40, "height": 32},
+        "split_tiles": {"size": [24, 20], "overlap": 4},
+        "palette_map": {"dither": "floyd-steinberg"},
         "remove_background": {"x": 6, "y": 4, "width": 28, "height": 24},
         "gan_train": {"preset": "tiny", "steps": 2},
         "gan_project": {"steps": 2, "starts": 2},

@@ -81,7 +81,7 @@ CASES: dict[str, Callable[[Image], Image]] = {
     "dither": lambda i: dither(i, levels=5),
     "match_histogram": lambda i: match_histogram(i, i),
 }
-WHOLE = {"gray_world", "dither", "match_histogram"}
+WHOLE = {"gray_world", "dither", "quantize", "palette_map", "match_histogram"}
 """What looks at the whole picture."""
 
 IDENTITIES: list[Callable[[Image], Image]] = [
@@ -95,8 +95,8 @@ IDENTITIES: list[Callable[[Image], Image]] = [
 ]
 
 
-ELSEWHERE = {"apply_lut", "ocio_convert", "ocio_look", "display_transform"}
-"""Tested in test_color_lut.py and test_color_ocio.py."""
+ELSEWHERE = {"apply_lut", "quantize", "palette_map", "ocio_convert", "ocio_look", "display_transform"}
+"""Tested in test_color_lut.py, test_color_palette.py and test_color_ocio.py."""
 
 
 def test_every_operation_is_covered_and_pointwise() -> None:

@@ -12,11 +12,12 @@ from pipeline_generate.hashing import hashed
 SMOOTH: list[dict[str, Any]] = [
     {"kind": "value"},
     {"kind": "perlin"},
+    {"kind": "simplex"},
     {"kind": "worley"},
     {"kind": "worley", "feature": "f2"},
     {"kind": "worley", "feature": "f2-f1"},
 ]
-PINNED = [0.15072393, 0.39496672, 0.35194266, 0.45283404, 0.5213778, 0.1163507, 0.4590981]
+PINNED = [0.15072393, 0.39496672, 0.35194266, 0.46672937, 0.45283404, 0.5213778, 0.1163507, 0.4590981]
 ALL = [{"kind": "white"}, *SMOOTH, {"kind": "worley", "feature": "cell"}]
 
 
