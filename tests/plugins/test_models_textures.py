@@ -1,0 +1,60 @@
+"""The bundled spatial generator: parts of a grid give the pixels of the whole, and a grid that tiles a picture that tiles."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pipeline_models.load import load_model
+from pipeline_models.networks import build
+from torch import nn
+from torch.nn.functional import pad
+
+MATERIALS = ("brick", "grass", "gravel")
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    return build(load_model(name="textures"))
+
+
+def noise(network: nn.Module, rows: int, columns: int) -> torch.Tensor:
+    chance = torch.Generator().manual_seed(1)
+    return torch.randn(1, network.latent_channels, rows, columns, generator=chance)  # type: ignore[call-overload]  # the interface of a generator
+
+
+def test_it_knows_its_materials_and_says_how_it_was_made() -> None:
+    model = load_model(name="textures")
+    assert tuple(model.config["labels"]) == MATERIALS
+    assert set(model.manifest["figures"]) == set(MATERIALS)
+
+
+@pytest.mark.parametrize("label", range(len(MATERIALS)))
+@torch.no_grad()
+def test_a_part_is_the_part_of_the_whole(network: nn.Module, label: int) -> None:
+    margin, stride = network.margin, network.stride
+    cells, wanted = noise(network, 20 + 2 * margin, 24 + 2 * margin), torch.tensor([label])
+    whole = network(cells, wanted)
+    assert whole.shape == (1, 1, 20 * stride, 24 * stride)
+    assert whole.min() >= 0
+    assert whole.max() <= 1
+    assert whole.std() > 0.05
+    part = network(cells[:, :, 5 : 5 + 8 + 2 * margin, 9:], wanted)
+    assert torch.allclose(part, whole[:, :, 5 * stride : 13 * stride, 9 * stride :], atol=1e-5)
+
+
+@torch.no_grad()
+def test_cells_that_tile_give_a_picture_that_tiles(network: nn.Module) -> None:
+    margin, stride, wanted = network.margin, network.stride, torch.tensor([1])
+    cells = noise(network, 32, 32)
+    around = pad(cells, (margin,) * 4, mode="circular")
+    moved = pad(cells.roll((11, 7), (2, 3)), (margin,) * 4, mode="circular")
+    found = network(around, wanted).roll((11 * stride, 7 * stride), (2, 3))
+    assert torch.allclose(found, network(moved, wanted), atol=1e-5)
+
+
+@torch.no_grad()
+def test_materials_differ(network: nn.Module) -> None:
+    cells = noise(network, 16 + 2 * network.margin, 16 + 2 * network.margin)
+    made = [network(cells, torch.tensor([label])) for label in range(len(MATERIALS))]
+    assert (made[0] - made[1]).abs().mean() > 0.02
+    assert (made[1] - made[2]).abs().mean() > 0.02
