@@ -114,9 +114,9 @@ def _files_of(top: str) -> Iterable[tuple[str, Path]]:
 
 
 def _counts(path: PurePath) -> bool:
-    """Whether a file is part of what a plugin does: not bytecode, an installer's notes, or what an editor leaves."""
+    """Whether a file is part of what a plugin does: not bytecode, a text for people, or what tools leave."""
     return (
-        path.suffix not in (".pyc", ".pyo")
+        path.suffix not in (".pyc", ".pyo", ".md", ".rst")
         and not path.name.endswith("~")
         and not any(part.startswith(".") or part == "__pycache__" or part.endswith(".dist-info") for part in path.parts)
     )

@@ -208,7 +208,7 @@ def elsewhere(scene: Scene) -> None:
 
 
 def as_pipeline_param(scene: Scene) -> None:
-    scene.spec["params"]["seed"] = {"type": "int", "default": 7}
+    scene.spec["params"]["seed"] = {"type": "int", "default": 21}
     scene.nodes["note"]["params"]["seed"] = "${seed}"
 
 

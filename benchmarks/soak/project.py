@@ -164,7 +164,7 @@ def specification() -> dict[str, Any]:
         "note": {
             "op": "soak_project.note",
             "inputs": image,
-            "params": {"amount": "${gain}", "seed": 7, "mode": "soft"},
+            "params": {"amount": "${gain}", "seed": 21, "mode": "soft"},  # of no other node: of one key one runs
         },
         "mixed": {"op": "soak_project.mix", "inputs": {"first": "note", "second": "other", "more": ["photo", "other"]}},
         "turned": {"op": "flip", "inputs": {"image": "mixed"}},

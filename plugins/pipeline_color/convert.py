@@ -67,7 +67,7 @@ def set_color(image: Image, *, color: AnyColor) -> Image:
     return image.with_buffer(image.buffer, color=color)
 
 
-@operation(support=0, aliases=("grayscale", "desaturate", "luminance"))
+@operation(support=0, aliases=("grayscale", "desaturate", "luminance", "to_luma"))
 def to_gray(image: Image) -> Image:
     """Turn R, G and B into one channel Y; the others stay.
 

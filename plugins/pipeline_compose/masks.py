@@ -60,7 +60,7 @@ def grow_mask(mask: Mask, *, radius: Steps) -> Mask:
     return mask.with_pixels(_largest_nearby(mask, mask.pixels, radius)) if radius else mask
 
 
-@operation(support=lambda radius, **_: radius, aliases=("contract_mask",))
+@operation(support=lambda radius, **_: radius, aliases=("contract_mask", "erode_mask"))
 def shrink_mask(mask: Mask, *, radius: Steps) -> Mask:
     """Shrink a mask by a number of pixels (grey erosion).
 

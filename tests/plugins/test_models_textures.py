@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from pipeline_models.gan import gan_sample
 from pipeline_models.load import load_model
 from pipeline_models.networks import build
 from torch import nn
 from torch.nn.functional import pad
+
+from pipeline_core import OperationError
 
 MATERIALS = ("brick", "grass", "gravel")
 
@@ -50,6 +54,23 @@ def test_cells_that_tile_give_a_picture_that_tiles(network: nn.Module) -> None:
     moved = pad(cells.roll((11, 7), (2, 3)), (margin,) * 4, mode="circular")
     found = network(around, wanted).roll((11 * stride, 7 * stride), (2, 3))
     assert torch.allclose(found, network(moved, wanted), atol=1e-5)
+
+
+def test_sampled_in_tiles_it_is_the_same_and_tiles_when_asked() -> None:
+    model = load_model(name="textures")
+    whole = gan_sample(model, seed=2, label="gravel", width=128, height=96, wrap=True)
+    parts = gan_sample(model, seed=2, label="gravel", width=128, height=96, wrap=True, tile=32)
+    assert whole.wrap == (True, True)
+    assert whole.channels == ("Y",)
+    assert np.allclose(whole.array, parts.array, atol=1e-5)
+    # Across the seam neighbours differ as they do anywhere else; with no wrap they are strangers.
+    plain = gan_sample(model, seed=2, label="gravel", width=128, height=96).array[0, :, :, 0]
+    tiled = whole.array[0, :, :, 0]
+    inside = np.abs(np.diff(tiled, axis=1)).mean()
+    assert np.abs(tiled[:, 0] - tiled[:, -1]).mean() < 1.5 * inside
+    assert np.abs(plain[:, 0] - plain[:, -1]).mean() > 1.5 * inside
+    with pytest.raises(OperationError, match="multiples of 4"):
+        gan_sample(model, label="gravel", width=130, height=96, wrap=True)
 
 
 @torch.no_grad()
