@@ -106,9 +106,10 @@ def apart(made: torch.Tensor, real: torch.Tensor, generator: torch.Generator) ->
     return total
 
 
-def noise_for(network: nn.Module, count: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    cells = size // network.stride + 2 * network.margin  # type: ignore[operator]  # the interface of a generator
-    return torch.randn(count, network.latent_channels, cells, cells, generator=generator)  # type: ignore[call-overload]  # as above
+def noise_for(network: Any, count: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """A grid for square pictures, for any network with the interface of `TextureGenerator`."""
+    cells = size // network.stride + 2 * network.margin
+    return torch.randn(count, network.latent_channels, cells, cells, generator=generator)
 
 
 def train(minutes: float, checkpoint: Path) -> nn.Module:
@@ -120,7 +121,7 @@ def train(minutes: float, checkpoint: Path) -> nn.Module:
     first = torch.optim.Adam(generator.parameters(), RATE, betas=(0.5, 0.99))
     second = torch.optim.Adam(critic.parameters(), RATE, betas=(0.0, 0.99))
     step, before = 0, 0.0
-    parts = {"generator": generator, "critic": critic, "mean": mean, "first": first, "second": second}
+    parts: dict[str, Any] = {"generator": generator, "critic": critic, "mean": mean, "first": first, "second": second}
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         for name, part in parts.items():

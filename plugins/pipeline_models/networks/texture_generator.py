@@ -32,7 +32,7 @@ class TextureGenerator(nn.Module):
         )
         self.styles = nn.ModuleList(nn.Embedding(labels, 2 * width) for _ in DILATIONS)
         for style in self.styles:
-            nn.init.normal_(style.weight, std=0.05)
+            nn.init.normal_(style.weight, std=0.05)  # type: ignore[arg-type]  # an embedding's weight is a tensor
         self.middle = nn.Conv2d(width, width // 2, 3)
         self.fine = nn.Conv2d(width // 2, width // 2, 3)
         self.pixels = nn.Conv2d(width // 2, channels, 3)
