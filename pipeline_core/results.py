@@ -45,6 +45,8 @@ class Results:
         self._cost = [0.0] * count
         self._read: set[int] = set()
         self._turns: dict[int, Turn] = {}
+        self._refused: set[int] = set()
+        """Steps whose recorded result could not be read: it is not looked for again, since it may still be there."""
         self.groups: dict[int, Group] = {}
         """The group that carries a step out, for every step of one."""
 
@@ -104,7 +106,9 @@ class Results:
     def find_by_content(self, index: int) -> bool:
         """Early cut-off: whether the result is recorded for the same content of the inputs, by whatever key."""
         step, cache = self.steps[index], self.cache
-        if cache is None or not step.sources or not _may_keep(step) or not cache.may_cut_off(step.operation_key):
+        if cache is None or not step.sources or not _may_keep(step) or index in self._refused:
+            return False
+        if not cache.may_cut_off(step.operation_key):
             return False
         made = self._content_key(index)
         record = cache.find_content(made, step.name) if made else None
@@ -121,7 +125,7 @@ class Results:
         if cache is None or not _may_keep(step):
             return False
         turn = self._turns[index] = cache.take_turn(step.key, is_cancelled)
-        record = cache.find(step.key, step.name)
+        record = cache.find(step.key, step.name) if index not in self._refused else None
         if record is not None:
             turn.end()
             with self.lock:
@@ -145,6 +149,7 @@ class Results:
         with self.lock:
             if values is None:
                 self.records[index] = self._digests[index] = None
+                self._refused.add(index)
                 return None
             self._read.add(index)
             if self.values[index] is None:

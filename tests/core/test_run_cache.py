@@ -208,3 +208,22 @@ def test_after_ctrl_c_the_next_run_starts_there(
     assert hung.returncode == 130
     assert "kept so far, so that the next run starts there: photo, cut, turned, quarter, padded" in said
     assert "4 computed, 5 cached" in command(*asked, **stumbling).stdout
+
+
+def test_a_result_that_cannot_be_read_is_computed_once_more_and_not_looked_for_again(
+    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record stays, since perhaps only we can't read the blob."""
+    from pipeline_core.cache import blob
+
+    first = run(file, cache)
+
+    def unreadable(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(blob, "read", unreadable)
+    again = run(file, cache)
+    assert again.computed >= {"across", "beside"}
+    assert any("can't be read" in message for message in again.warned)
+    for name, value in first.outputs.items():
+        assert np.array_equal(again.outputs[name], value)

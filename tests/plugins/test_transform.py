@@ -253,6 +253,8 @@ def test_every_signature_follows_the_rule() -> None:
     others = {
         "affine",
         "batch_sheet",
+        "merge_tiles",
+        "split_tiles",
         "corner_pin",
         "lens_distort",
         "mosaic",
