@@ -105,6 +105,9 @@ class _Strips:
             raise NotInStrips
         self.wraps = self.needs_margins and tiles == {True}
         self.readers = {m.index: sum(m.index in reader.sources for reader in members) for m in members}
+        last = {source: member.index for member in members for source in member.sources if source in self.readers}
+        self.dying = {m.index: [source for source, reader in last.items() if reader == m.index] for m in members}
+        """The strips that nobody needs once a step is done: their memory is used again while it is in the core's cache."""
         self.whole: dict[int, list[_Whole]] = {i: [] for i in outputs}
         rows = rows or self._rows_of_a_strip(rasters)
         self.spans = [(start, min(start + rows, self.height)) for start in range(0, self.height, rows)]
@@ -169,7 +172,7 @@ class _Strips:
         for done, span in enumerate(self.spans[:PROBES], 1):
             before = dict(spent)
             wall, cpu = time.perf_counter(), time.process_time()
-            kept.append((span, self._strip(span, spent)))
+            kept.append((span, self._strip(span, spent, keeps=True)))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             busy = cpu / wall if wall else 1.0
             told(done, len(self.spans))
@@ -209,8 +212,8 @@ class _Strips:
         """Rows beyond the frame are the other side's where it tiles; elsewhere there are none."""
         return (start, stop) if self.wraps else (max(start, 0), min(stop, self.height))
 
-    def _strip(self, span: Span, spent: dict[int, float]) -> dict[int, _Rows]:
-        """Runs all steps for these rows of the outputs."""
+    def _strip(self, span: Span, spent: dict[int, float], *, keeps: bool = False) -> dict[int, _Rows]:
+        """Runs all steps for these rows of the outputs; what they gave, as far as it is kept."""
         needed = self._needed(span)
         strips: dict[int, _Rows] = {}
         for member in self.members:
@@ -239,7 +242,11 @@ class _Strips:
                 made.protect()
             if member.index in self.whole:
                 self._put(member.index, made, span)
-            strips[member.index] = made
+            if self.readers[member.index] or keeps:
+                strips[member.index] = made
+            del inputs, values, made
+            for source in () if keeps else self.dying[member.index]:
+                del strips[source]
         return strips
 
     def _cut(self, source: int, output: int, low: int, high: int, strips: Mapping[int, _Rows]) -> Any:
