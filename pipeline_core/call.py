@@ -51,6 +51,8 @@ def _argument(many: bool, values: Sequence[Any], optional: bool) -> Any:
 
 def _checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:
     several = len(operation.outputs) > 1 or (isinstance(result, tuple) and hasattr(result, "_fields"))
+    if not several and isinstance(result, _kind_type(kinds[0])):
+        return (result,)
     values = result if several else (result,)
     if not isinstance(values, tuple) or len(values) != len(kinds):
         wanted = ", ".join(output.name for output in operation.outputs)

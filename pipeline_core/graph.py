@@ -22,6 +22,7 @@ from pipeline_core.errors import (
     in_file_order,
     listing,
 )
+from pipeline_core.garbage import held
 from pipeline_core.operation import Input, Operation, a_kind, show_kind
 from pipeline_core.plugins import Catalogue
 from pipeline_core.schema import Checker, checker, plain, show
@@ -85,6 +86,7 @@ class Graph:
         return self.spec.where(*node.place, *path, key=not path)
 
 
+@held()
 def build(
     spec: Spec,
     catalogue: Catalogue,

@@ -40,6 +40,9 @@ def infer(graph: Graph, names: Sequence[str]) -> dict[str, Facts]:
             problems.append(Problem(message, graph.where(node)))
             facts[name] = (None,) * len(node.operation.outputs)
             continue
+        if operation.facts.infer is None and not any(kind in RASTERS for kind in node.kinds):
+            facts[name] = (None,) * len(operation.outputs)
+            continue
         given = {i: tuple(facts[link.node][link.output] for link in links) for i, links in node.links.items()}
         key = (
             operation.plugin,
@@ -85,7 +88,7 @@ def _infer_one(operation: Operation, node: Node, given: Mapping[str, tuple[Fact,
     values = {name: [value for value in found if value is not None] for name, found in given.items()}
     if any(None in found for found in given.values()):
         return unknown
-    if rule is None and (not given or not any(kind in RASTERS for kind in node.kinds)):
+    if rule is None and not given:
         return unknown
     try:
         with warnings.catch_warnings():

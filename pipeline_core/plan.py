@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_core.errors import GraphError, Problem, did_you_mean, listing
+from pipeline_core.garbage import held
 from pipeline_core.graph import Graph, Node, Target
 from pipeline_core.keys import FileState, identity, key, operation_key, paths_in, read_state
 from pipeline_core.schema import show
@@ -108,6 +109,7 @@ class Plan:
         return peak
 
 
+@held()
 def make_plan(
     graph: Graph,
     *,
@@ -150,10 +152,8 @@ def make_plan(
             who = identities[id(node.operation)] = identity(node.operation)
         own_files = {path: files[path] for path in paths_in(node.params)} if files and node.params else {}
         made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
-        sources = tuple(
-            (name, tuple((index[link.node], link.output) for link in links)) for name, links in node.links.items()
-        )
-        whole = key(made, [(name, [(steps[s].key, output) for s, output in links]) for name, links in sources])
+        sources = tuple([(n, tuple([(index[link.node], link.output) for link in ls])) for n, ls in node.links.items()])
+        whole = key(made, [(n, [(steps[s].key, output) for s, output in ls]) for n, ls in sources])
         place = "cpu" if node.operation.device == "cpu" else device
         steps.append(Step(i, node, sources, whole, made, own_files, place, (), facts.get(name, ())))
     plan = Plan(graph, steps, targets, device, index, save, values)

@@ -39,7 +39,7 @@ class Results:
         """Whether the step's output file still is what was written."""
         self.alive = self.peak = 0
         self._sizes = [0] * count
-        self._marks = [0] * count
+        self._marks: list[int | None] = [None] * count
         self._digests: list[tuple[str, ...] | None] = [None] * count
         self._futures: dict[int, Future[tuple[str, ...] | None]] = {}
         self._cost = [0.0] * count
@@ -75,14 +75,15 @@ class Results:
             self.alive -= self._sizes[index]
             self.values[index] = None
 
-    def watch(self, index: int, values: Values) -> None:
-        """Remembers what a result looks like, to tell whether somebody writes into it."""
-        if self.guard:
+    def watch(self, index: int, values: Values, size: int) -> None:
+        """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it."""
+        if self.guard and size:
             self._marks[index] = _mark(values)
 
     def is_changed(self, index: int, values: Values) -> bool:
         """Whether somebody wrote into a result since it was made."""
-        return self.guard and _mark(values) != self._marks[index]
+        mark = self._marks[index]
+        return mark is not None and _mark(values) != mark
 
     def forget(self, index: int, values: Values) -> None:
         """Somebody wrote into it: it is not used any more, unless it has been made anew meanwhile."""
@@ -153,9 +154,10 @@ class Results:
                 return None
             self._read.add(index)
             if self.values[index] is None:
-                self.watch(index, values)
+                size = sum(map(nbytes, values))
+                self.watch(index, values, size)
                 if index in self.kept or wanted(index):
-                    self.hold(index, values, sum(map(nbytes, values)))
+                    self.hold(index, values, size)
         return values
 
     def keep(self, index: int, values: Values, seconds: float, size: int) -> None:

@@ -345,7 +345,7 @@ class _Run:
         seconds = time.perf_counter() - started
         size = sum(map(nbytes, values))
         if self.schedule.uses[index] or index in self.plan.kept:
-            self.results.watch(index, values)
+            self.results.watch(index, values, size)
         with self.condition:
             self.results.hold(index, values, size)
             self.result.computed += 1
@@ -396,7 +396,8 @@ class _Run:
         """What a group made: its outputs are held for their readers, what is worth it goes to the cache."""
         sizes = {index: sum(map(nbytes, values)) for index, values in made.values.items()}
         for index in group.outputs:
-            self.results.watch(index, made.values[index])
+            if self.schedule.uses[index]:  # put together here, so that no plugin holds it: only its readers can write
+                self.results.watch(index, made.values[index], sizes[index])
         with self.condition:
             for index in group.outputs:
                 self.results.hold(index, made.values[index], sizes[index])

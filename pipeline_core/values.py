@@ -56,7 +56,8 @@ def _collect(value: Any, found: list[Any]) -> None:
             _collect(getattr(value, name), found)
     elif kind is tuple or kind is list:
         for part in value:
-            _collect(part, found)
+            if type(part) not in _PLAIN:
+                _collect(part, found)
     elif is_buffer(value):
         found.append(value)
     elif isinstance(value, Mapping):
