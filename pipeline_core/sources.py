@@ -138,6 +138,7 @@ def _locations(top: str) -> tuple[Path, ...]:
     return ()
 
 
+@lru_cache(maxsize=1024)
 def _is_local(top: str) -> bool:
     return any(not str(place.resolve()).startswith(_INSTALLED) for place in _locations(top))
 

@@ -319,6 +319,7 @@ def test_the_source_of_a_plain_function_counts(tmp_path: Path, monkeypatch: pyte
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
         sources._locations.cache_clear()
+        sources._is_local.cache_clear()
         module = importlib.import_module("my_script")
         return Catalogue.of([module.lit]).operations["lit"].source
 

@@ -96,6 +96,7 @@ def forget(site: Site) -> Callable[[], None]:
         from pipeline_core import sources
 
         sources._locations.cache_clear()
+        sources._is_local.cache_clear()
 
     return run
 
