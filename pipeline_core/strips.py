@@ -116,7 +116,7 @@ class _Strips:
         """As many as fit a core's cache, but enough that margins are less than half of the work."""
         bytes_of_a_row = max(map(bytes_in_floats, rasters)) // self.height
         needed = self._needed((0, 1))
-        margin = max((stop - 1 for _, stop in needed.values()), default=0)
+        margin = max(needed[member.index][1] - 1 + member.reach for member in self.members)
         return max(LEAST, 4 * margin, STRIP // bytes_of_a_row)
 
     def carry_out(
