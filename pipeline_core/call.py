@@ -39,14 +39,7 @@ def invoke(
 ) -> tuple[Any, ...]:
     """The bare call: params already bound, and `without_gradients` and `restored` around it."""
     assert operation.function is not None
-    arguments = [_argument(wanted.many, inputs.get(wanted.name, ()), wanted.optional) for wanted in operation.inputs]
-    return _checked(operation, operation.function(*arguments, **bound), kinds)
-
-
-def _argument(many: bool, values: Sequence[Any], optional: bool) -> Any:
-    if many:
-        return None if optional and not values else list(values)
-    return values[0] if values else None
+    return _checked(operation, operation.function(*operation.arguments(inputs), **bound), kinds)
 
 
 def _checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:

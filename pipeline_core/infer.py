@@ -95,7 +95,7 @@ def _infer_one(operation: Operation, node: Node, given: Mapping[str, tuple[Fact,
             warnings.simplefilter("ignore")
             params = bind(operation, node.params)
             if rule is not None:
-                found = rule(*arguments(operation, values), **params)
+                found = rule(*operation.arguments(values), **params)
             elif support_radius(operation, params) == 0 and (size := _one_size(values)):
                 return _on_one_pixel(operation, values, params, size)
             else:
@@ -137,7 +137,7 @@ def _on_one_pixel(
         for name, found in values.items()
     }
     assert operation.function is not None
-    found = operation.function(*arguments(operation, pixel), **params)
+    found = operation.function(*operation.arguments(pixel), **params)
     outputs = found if isinstance(found, tuple) else (found,)
     return tuple(
         value.like(width=size[0], height=size[1], dtype=value.dtype) if isinstance(value, Raster) else None
@@ -158,16 +158,4 @@ def _on_meta(operation: Operation, values: Mapping[str, Sequence[Raster | Model]
         for name, found in values.items()
     }
     with torch.no_grad(), torch.device("meta"):
-        return operation.function(*arguments(operation, on_meta), **params)
-
-
-def arguments(operation: Operation, values: Mapping[str, Sequence[Raster | Model]]) -> list[Any]:
-    """The values of inputs in the order in which an operation, or its rule, takes them."""
-    ordered: list[Any] = []
-    for wanted in operation.inputs:
-        found = list(values.get(wanted.name, ()))
-        if wanted.many:
-            ordered.append(found or None if wanted.optional else found)
-        else:
-            ordered.append(found[0] if found else None)
-    return ordered
+        return operation.function(*operation.arguments(on_meta), **params)

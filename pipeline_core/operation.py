@@ -148,6 +148,17 @@ class Operation:
             return 0
         return next((i for i, output in enumerate(self.outputs) if output.name == name), None)
 
+    def arguments(self, values: Mapping[str, Sequence[Any]]) -> list[Any]:
+        """The values of inputs in the order in which the function, or its rule, takes them."""
+        ordered: list[Any] = []
+        for wanted in self.inputs:
+            found = values.get(wanted.name, ())
+            if wanted.many:
+                ordered.append(None if wanted.optional and not found else list(found))
+            else:
+                ordered.append(found[0] if found else None)
+        return ordered
+
     def to_json(self) -> dict[str, Any]:
         found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "function"}
         for name in ("inputs", "params", "outputs"):

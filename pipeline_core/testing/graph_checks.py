@@ -8,7 +8,7 @@ from typing import Any
 from pipeline_core.errors import GraphError, OperationError
 from pipeline_core.graph import Graph, build
 from pipeline_core.image import Raster
-from pipeline_core.infer import arguments, fact_of, infer
+from pipeline_core.infer import fact_of, infer
 from pipeline_core.model import Model
 from pipeline_core.operation import Operation, bind
 from pipeline_core.operation import operation as mark
@@ -49,7 +49,7 @@ def _ask_rule(subject: Subject, trial: Trial, inputs: Inputs) -> None:
     if rule is None or known != facts:
         return
     try:
-        rule(*arguments(subject.operation, known), **bind(subject.operation, trial.params))
+        rule(*subject.operation.arguments(known), **bind(subject.operation, trial.params))
     except OperationError:
         return
     except Exception as error:
