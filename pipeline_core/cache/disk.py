@@ -155,12 +155,12 @@ class Disk:
         return record
 
     def measure(self) -> float:
-        """Seconds per byte to name, write and load a result here, from 16 MiB of them. Raises OSError."""
+        """Seconds per byte to name, write and load a result here, from 4 MiB of them. Raises OSError."""
         import numpy as np
 
         from pipeline_core.cache import blob
 
-        array = np.random.default_rng(0).integers(0, 255, 16 << 20, np.uint8)
+        array = np.random.default_rng(0).integers(0, 255, 4 << 20, np.uint8)
         begin = time.perf_counter()
         contents = blob.Contents(array)
         with ExitStack() as temporaries:

@@ -21,9 +21,9 @@ Digests = tuple[str, ...] | None
 
 SMALL = 8 << 20
 """Results of at most so many bytes are always worth storing."""
-GAIN = 7.0
+GAIN = 10.0
 """A larger one is stored when computing it again would take so many times what storing and loading it takes: then a cold
-run is slower by a seventh at most, even where no core is free for the writer."""
+run is slower by a tenth at most, even where no core is free for the writer."""
 COST_PER_BYTE = 0.9e-9
 """Seconds to store and load a byte, until the folder's own figure is measured."""
 
