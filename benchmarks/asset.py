@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ import PIL.Image
 import pyvips
 
 from benchmarks.codecs import photo
-from benchmarks.timing import machine, medians, process
+from benchmarks.timing import machine, medians
 from pipeline_core.api import run
 from pipeline_core.events import Event, Finished
 

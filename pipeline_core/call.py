@@ -22,12 +22,14 @@ def call(
     inputs: Mapping[str, Sequence[Any]],
     params: Mapping[str, Any],
     kinds: Sequence[str],
+    folder: str | None = None,
 ) -> tuple[Any, ...]:
     """Calls the operation and returns its outputs, one value each, of these kinds.
 
-    Whatever the operation raises passes through. ResultError where it returns something else than it says.
+    Whatever the operation raises passes through. ResultError where it returns something else than it says. `folder` is
+    the working directory, where the caller knows it.
     """
-    with without_gradients(), restored():
+    with without_gradients(), restored(folder):
         return invoke(operation, inputs, bind(operation, params), kinds)
 
 
@@ -84,21 +86,24 @@ class restored:  # noqa: N801  a context manager, read as one
 
     __slots__ = ("dtype", "folder")
 
+    def __init__(self, folder: str | None = None) -> None:
+        self.folder = working_folder() if folder is None else folder
+
     def __enter__(self) -> None:
-        self.folder = _working_folder()
         torch = sys.modules.get("torch")
         self.dtype = torch.get_default_dtype() if torch is not None else None
 
     def __exit__(self, *_: object) -> None:
-        if self.folder and _working_folder() != self.folder:
+        if self.folder and working_folder() != self.folder:
             os.chdir(self.folder)
         torch = sys.modules.get("torch")
         if torch is not None and torch.get_default_dtype() != (self.dtype or torch.float32):
             torch.set_default_dtype(self.dtype or torch.float32)
 
 
-def _working_folder() -> str:
+def working_folder() -> str:
+    """The process's own; empty where somebody deleted it."""
     try:
         return os.getcwd()
-    except OSError:  # somebody deleted it
+    except OSError:
         return ""

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     steps: int
     cached: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     node: str
     operation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
+class Progressed(NamedTuple):
     """`done` of `total` in the operation's own unit; `total` 0 means unknown."""
 
     node: str
@@ -29,8 +26,7 @@ class Progressed:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A node's results are there; `cached` tells that they were read, not computed, `strips` in how many strips."""
 
     node: str
@@ -42,37 +38,32 @@ class Finished:
     strips: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     node: str
     operation: str
     message: str
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A node that was not run because one that it needs failed."""
 
     node: str
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     output: str
     path: str
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(NamedTuple):
     message: str
     node: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     ok: bool
     seconds: float
     computed: int

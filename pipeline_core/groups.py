@@ -63,10 +63,11 @@ def form(plan: Plan, needed: Sequence[int], load: Callable[[Step], Operation]) -
             if source in wanted:
                 readers[source].append(i)
     found = []
-    for members in _connected(needed, reach, *_levels(needed, sources, readers, reach, plan.kept)):
+    kept = plan.kept
+    for members in _connected(needed, reach, *_levels(needed, sources, readers, reach, kept)):
         inside = set(members)
         outputs = tuple(
-            i for i in members if i in plan.kept or not readers[i] or any(reader not in inside for reader in readers[i])
+            i for i in members if i in kept or not readers[i] or any(reader not in inside for reader in readers[i])
         )
         outside = tuple(dict.fromkeys(s for i in members for s in sources[i] if s not in inside))
         found.append(Group(tuple(members), outputs, {i: reach[i] for i in members}, outside))

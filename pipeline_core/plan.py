@@ -144,14 +144,21 @@ def make_plan(
     if problems:
         raise GraphError(problems=problems)
     identities: dict[int, bytes] = {}
+    without_params: dict[int, str] = {}
     steps: list[Step] = []
     for i, name in enumerate(names):
         node = graph.nodes[name]
         who = identities.get(id(node.operation))
         if who is None:
             who = identities[id(node.operation)] = identity(node.operation)
-        own_files = {path: files[path] for path in paths_in(node.params)} if files and node.params else {}
-        made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
+        own_files: dict[Path, FileState] = {}
+        made = None if node.params else without_params.get(id(node.operation))
+        if made is None:
+            if files and node.params:
+                own_files = {path: files[path] for path in paths_in(node.params)}
+            made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
+            if not node.params:
+                without_params[id(node.operation)] = made
         sources = tuple([(n, tuple([(index[link.node], link.output) for link in ls])) for n, ls in node.links.items()])
         whole = key(made, [(n, [(steps[s].key, output) for s, output in ls]) for n, ls in sources])
         place = "cpu" if node.operation.device == "cpu" else device

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline_core.call import call
+from pipeline_core.call import call, working_folder
 from pipeline_core.errors import Cancelled, NodeError, PipelineError, PluginError
 from pipeline_core.events import (
     Event,
@@ -114,6 +114,7 @@ class _Run:
         self.telling = threading.Lock()
         self.operations: dict[int, Operation] = {}
         self.suspects: dict[int, set[int]] = {}
+        self.folder = working_folder()
 
     def execute(self) -> Result:
         keys = [step.key for step in self.steps]
@@ -199,7 +200,7 @@ class _Run:
         """The outputs that the caller asked for as values."""
         for target in self.plan.targets:
             index = self.plan.index[target.link.node]
-            values = self.results.values[index] if index in self.plan.kept else None
+            values = self.results.values[index] if index in self.results.kept else None
             if values is None:
                 continue
             if self.results.is_changed(index, values):
@@ -227,32 +228,37 @@ class _Run:
     # --- workers ---
 
     def work(self) -> None:
+        index, is_done = 0, False
         try:
             while True:
                 with self.condition:
-                    while not self.schedule.is_ready and not self.stopping:
+                    if is_done:
+                        self.results.drop(self.schedule.done(index))
+                        self.wake()
+                    while not self.schedule.ready and not self.stopping:
                         self.idle += 1
                         self.condition.wait()
                         self.idle -= 1
                     if self.stopping:
                         return
                     index = self.schedule.take()
-                self.step(index)
+                is_done = self.step(index)
         except BaseException as error:  # a fault of ours or of a listener: told to the caller, never swallowed
             with self.condition:
                 self.crash = self.crash or error
                 self.stopping = True
                 self.condition.notify_all()
 
-    def step(self, index: int) -> None:
+    def step(self, index: int) -> bool:
+        """Whether its result is there; if not it is lost, or has to wait."""
         started = time.perf_counter()
         step = self.steps[index]
         if self.listeners:
             self.tell(Started(step.name, step.node.operation.name))
         try:
-            if not self.make(index):
-                return
-            self.save(index)
+            if self.make(index):
+                self.save(index)
+                return True
         except Cancelled:
             self.lose(index)
         except PipelineError as error:
@@ -260,10 +266,7 @@ class _Run:
             with self.condition:
                 self.result.failures.append(error)
             self.lose(index)
-        else:
-            with self.condition:
-                self.results.drop(self.schedule.done(index))
-                self.wake()
+        return False
 
     def make(self, index: int) -> bool:
         """A step's result: known, found by its content, or computed. False where it has to wait after all."""
@@ -296,16 +299,21 @@ class _Run:
             self.tell(Skipped(self.steps[reader].name, self.steps[because].name))
 
     def wake(self) -> None:
-        """Under the lock: others are woken when there is something to do for them, or nothing any more."""
+        """Under the lock: others are woken when there is something to do for them, or nothing any more.
+
+        Whoever calls is a worker that takes one ready step itself next.
+        """
         if not self.schedule.open:
             self.stopping = True
-        if self.stopping or (self.idle and self.schedule.is_ready):
+        if self.stopping:
             self.condition.notify_all()
+        elif self.idle and self.schedule.ready > 1:
+            self.condition.notify(self.schedule.ready - 1)
 
     def take_known(self, index: int) -> bool:
         """A recorded result; its values are read now only if the caller wants them, else when a step does."""
         record = self.results.records[index]
-        if record is not None and index in self.plan.kept and self.results.get(index, self.is_wanted) is None:
+        if record is not None and index in self.results.kept and self.results.get(index, self.is_wanted) is None:
             with self.condition:
                 self.schedule.again(index)
                 self.wake()
@@ -337,14 +345,15 @@ class _Run:
         try:
             values = self.call(step, inputs)
             self.check_trespass(index, given)
-            self.check_files(step)
+            if step.files:
+                self.check_files(step)
         except Cancelled:
             raise
         except BaseException as error:
             raise self.node_error(step, inputs, error) from error
         seconds = time.perf_counter() - started
         size = sum(map(nbytes, values))
-        if self.schedule.uses[index] or index in self.plan.kept:
+        if self.schedule.uses[index] or index in self.results.kept:
             self.results.watch(index, values, size)
         with self.condition:
             self.results.hold(index, values, size)
@@ -437,7 +446,7 @@ class _Run:
             inputs = self.writer.sign(step, inputs)
         token = reporter.set(self.reporter(step))
         try:
-            return call(operation, inputs, step.node.params, step.node.kinds)
+            return call(operation, inputs, step.node.params, step.node.kinds, self.folder)
         finally:
             reporter.reset(token)
 

@@ -36,8 +36,9 @@ class Schedule:
         self._ready: list[int] = []
 
     @property
-    def is_ready(self) -> bool:
-        return bool(self._ready)
+    def ready(self) -> int:
+        """How many steps could be taken now."""
+        return len(self._ready)
 
     def require(self, wanted: int) -> None:
         """Asks for a step and, unless its result is known, for everything it needs."""
@@ -66,7 +67,7 @@ class Schedule:
         return self.state[index] in (WAITING, RUNNING)
 
     def take(self) -> int:
-        """The next step to run; only while `is_ready`."""
+        """The next step to run; only while some are `ready`."""
         index = heapq.heappop(self._ready)
         self.state[index] = RUNNING
         return index

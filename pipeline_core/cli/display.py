@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -45,7 +44,7 @@ class JsonLines(Lines):
     """Every event as one JSON object a line, on stdout."""
 
     def __call__(self, event: Event) -> None:
-        sys.stdout.write(json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n")
+        sys.stdout.write(json.dumps({"event": type(event).__name__, **event._asdict()}) + "\n")
         sys.stdout.flush()
 
 
