@@ -22,6 +22,7 @@ ALPHA_STATES = ("none", "straight", "associated")
 DTYPES = ("uint8", "uint16", "float16", "float32")
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 COLOR_CHANNELS = frozenset("RGBY")
+_NAMES: dict[Any, str] = {}
 
 
 class KindError(ValueError):
@@ -46,6 +47,12 @@ class Raster:
             """Names of the last axis, in order."""
 
     def __post_init__(self) -> None:
+        self._check_buffer()
+        object.__setattr__(self, "wrap", (bool(self.wrap[0]), bool(self.wrap[1])))
+        if type(self.meta) is not MappingProxyType:
+            object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
+
+    def _check_buffer(self) -> None:
         name = type(self).__name__
         shape = getattr(self.buffer, "shape", None)
         if shape is None:
@@ -62,9 +69,6 @@ class Raster:
             raise KindError(
                 f"{name}: {shape[3]} channels in the buffer, but {len(self.channels)} names: {self.channels}"
             )
-        object.__setattr__(self, "wrap", (bool(self.wrap[0]), bool(self.wrap[1])))
-        if type(self.meta) is not MappingProxyType:
-            object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         held = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -73,7 +77,11 @@ class Raster:
     @property
     def dtype(self) -> str:
         """The buffer's own type: 'uint8', 'uint16', 'float16' or 'float32'."""
-        return str(self.buffer.dtype).removeprefix("torch.")
+        dtype = self.buffer.dtype
+        name = _NAMES.get(dtype)
+        if name is None:  # numpy takes microseconds to spell it
+            name = _NAMES[dtype] = str(dtype).removeprefix("torch.")
+        return name
 
     @property
     def batch(self) -> int:
@@ -133,7 +141,13 @@ class Raster:
 
     def with_buffer(self, buffer: Any, **changes: Any) -> Self:
         """The same with another `(B, H, W, C)` buffer (and other fields, as `dataclasses.replace` takes them)."""
-        return replace(self, buffer=buffer, **changes)
+        if changes:
+            return replace(self, buffer=buffer, **changes)
+        # All else was checked when this one was made, and is by far the most of it: strips are made by the thousand.
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, buffer=buffer)
+        made._check_buffer()
+        return made
 
     def with_pixels(self, pixels: torch.Tensor, **changes: Any) -> Self:
         """The same with other pixels, `(B, C, H, W)` of any float type (float64 and bfloat16 become float32)."""
@@ -143,13 +157,13 @@ class Raster:
             raise KindError(f"{type(self).__name__}: pixels must be (B, C, H, W), got {tuple(pixels.shape)}")
         if pixels.dtype not in (torch.float16, torch.float32, torch.uint8, torch.uint16):
             pixels = pixels.to(torch.float32)
-        return replace(self, buffer=pixels.permute(0, 2, 3, 1), **changes)
+        return self.with_buffer(pixels.permute(0, 2, 3, 1), **changes)
 
     def with_array(self, array: np.ndarray[Any, Any], **changes: Any) -> Self:
         """The same with another `(B, H, W, C)` array."""
         if array.dtype.name not in DTYPES:
             array = array.astype(np.float32)
-        return replace(self, buffer=array, **changes)
+        return self.with_buffer(array, **changes)
 
     def like(
         self, *, width: int | None = None, height: int | None = None, dtype: str = "float32", **changes: Any

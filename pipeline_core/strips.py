@@ -9,6 +9,7 @@ idle are run on several strips at once.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,10 @@ from pipeline_core.values import is_tensor
 Values = tuple[Any, ...]
 Span = tuple[int, int]
 
-STRIP = 2 << 20
-"""Bytes of a strip in float32, so that one and what is made of it lie in a core's cache."""
+STRIP = 1 << 20
+"""Bytes of a strip in float32, so that one and what is made of it lie in a core's cache, and malloc reuses its memory."""
+KEPT = 31 << 20
+"""The largest block of freed memory that the C library keeps for later."""
 LEAST = 16
 """Rows of a strip at least."""
 PROBES = 2
@@ -126,7 +129,8 @@ class _Strips:
         told: Callable[[int, int], None],
     ) -> Made:
         started = time.perf_counter()
-        with restored(), without_gradients():
+        _keep_freed_memory()
+        with restored(), without_gradients(), _in_one_thread():
             spent, busy = self._probe(worth_keeping, told)
             left = iter(self.spans[PROBES:])
             count = min(round(jobs / max(busy, 1.0)), len(self.spans) - PROBES)
@@ -136,7 +140,7 @@ class _Strips:
             def work() -> None:
                 own = dict.fromkeys(spent, 0.0)
                 try:
-                    with without_gradients():
+                    with without_gradients(), _in_one_thread():
                         while not failures:
                             with taking:
                                 span = next(left, None)
@@ -273,6 +277,38 @@ class _Strips:
             parts += [_Whole(value, self.height) for value in strip.values]
         for whole, value in zip(parts, strip.values, strict=True):
             whole.put(_cut_rows(value, span[0] - strip.start, span[1] - strip.start), *span)
+
+
+def _keep_freed_memory() -> None:
+    """Strips come and go in blocks of a few MiB, and to get them from the system each time is dear.
+
+    The C library keeps what is freed once it has seen a block of such a size come and go (mallopt(3) on the dynamic
+    M_MMAP_THRESHOLD); the pages of this one are never touched.
+    """
+    np.empty(KEPT, np.uint8)
+
+
+class _in_one_thread:  # noqa: N801  a context manager, read as one
+    """Torch's kernels stay in the thread that calls them: other cores work on other strips.
+
+    Several threads for what takes microseconds cost more than they gain, and far more where a core is busy otherwise.
+    """
+
+    __slots__ = ("count",)
+
+    def __enter__(self) -> None:
+        torch = sys.modules.get("torch")
+        self.count = torch.get_num_threads() if torch is not None else 1
+        if torch is not None and self.count > 1:
+            torch.set_num_threads(1)
+            # It sets the calling thread's number, and what threads to come begin with; those are none of our business.
+            elsewhere = threading.Thread(target=torch.set_num_threads, args=(self.count,))
+            elsewhere.start()
+            elsewhere.join()
+
+    def __exit__(self, *_: object) -> None:
+        if self.count > 1:
+            sys.modules["torch"].set_num_threads(self.count)
 
 
 class _Rows:
