@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pipeline_core.api import check, plan, run
+    from pipeline_core.buffers import empty
     from pipeline_core.build import Pipeline
     from pipeline_core.errors import (
         Cancelled,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("check", "plan", "run"),
+    "buffers": ("empty",),
     "build": ("Pipeline",),
     "errors": (
         "Cancelled", "GraphError", "NodeError", "OperationError", "OutputError", "PipelineError", "PluginError",
@@ -77,6 +79,7 @@ __all__ = [
     "__version__",
     "check",
     "each_tile",
+    "empty",
     "hookimpl",
     "operation",
     "plan",

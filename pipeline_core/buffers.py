@@ -64,3 +64,16 @@ def _fresh(size: int) -> mmap.mmap:
 
 pool = Pool()
 """The process's own."""
+
+
+LARGE = 1 << 20
+
+
+def empty(shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    """As `numpy.empty`; what is large lies in memory that was used before, where some is free, and costs no faults.
+
+    For results and for planes as large as a picture. It is free again when nothing looks at it any more.
+    """
+    if math.prod(shape) * np.dtype(dtype).itemsize < LARGE:
+        return np.empty(shape, dtype)
+    return pool.empty(shape, dtype)

@@ -67,6 +67,21 @@ def spread(plane: Array, channels: int) -> Array:
     return cv2.merge([flat] * channels).reshape(*plane.shape, channels)
 
 
+def apart(part: Array) -> list[Array]:
+    """The planes of `(H, W, C)`, in memory of their own."""
+    if part.shape[2] > MOST_CHANNELS:
+        return list(np.ascontiguousarray(part.transpose(2, 0, 1)))
+    return list(cv2.split(part))
+
+
+def joined(planes: list[Array], out: Array) -> None:
+    """Write planes to `(H, W, C)`."""
+    if len(planes) > MOST_CHANNELS:
+        np.stack(planes, axis=2, out=out)
+    else:
+        cv2.merge(planes, out)
+
+
 def extended(item: Array, reach: tuple[int, int], wrap: Wrap) -> Array:
     """`(H, W, C)` with a border of (x, y) pixels."""
     (x, y), shape = reach, item.shape

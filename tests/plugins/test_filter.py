@@ -408,6 +408,53 @@ def test_convention_half_of_equal_values_count_as_darker() -> None:
     assert np.allclose(np.unique(plane(f.equalize(gray(array)))), [0.25, 0.75], atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["normal", "negative", "far light", "8 bits", "one heavy value", "far from 0"])
+def test_equalize_is_the_share_of_darker_pixels(name: str) -> None:
+    random = np.random.default_rng(1)
+    array = {
+        "normal": random.normal(0.5, 0.1, (90, 70)).clip(0, 1),
+        "negative": random.normal(0, 0.1, (90, 70)),
+        "far light": np.append(random.random(90 * 70 - 1), 6e4).reshape(90, 70),
+        "8 bits": random.integers(0, 256, (90, 70)) / 255,
+        "one heavy value": np.where(random.random((90, 70)) < 0.5, 0.7, random.integers(0, 256, (90, 70)) / 255),
+        "far from 0": random.integers(0, 200, (90, 70)) / 1000 + 7,
+    }[name].astype(np.float32)
+    below = (array.ravel() < array.reshape(-1, 1)).mean(1)
+    equal = (array.ravel() == array.reshape(-1, 1)).mean(1)
+    assert np.abs(plane(f.equalize(gray(array))).ravel() - (below + equal / 2)).max() < 1.5e-3
+
+
+def test_equalize_does_not_tear_an_even_area_by_its_rounding_errors() -> None:
+    array = np.full((64, 64), 0.7, np.float32)
+    array[::2] = np.nextafter(np.float32(0.7), np.float32(1))
+    array[0], array[1] = 0, 1
+    assert np.ptp(plane(f.equalize(gray(array)))[2:]) < 1e-2
+
+
+def test_equalize_passes_no_numbers_and_limits_what_does_not_count() -> None:
+    array = np.random.default_rng(0).random((20, 20)).astype(np.float32)
+    array[0, :3] = np.nan, np.inf, -np.inf
+    found = plane(f.equalize(gray(array)))
+    assert np.isnan(found[0, 0])
+    assert found[0, 1] == found[np.isfinite(array)].max()
+    assert found[0, 2] == found[np.isfinite(array)].min()
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.003, 0.2])
+def test_auto_levels_finds_exact_quantiles(clip: float) -> None:
+    array = np.random.default_rng(0).gamma(0.5, 3, (1, 40, 50, 3)).astype(np.float32)
+    low, high = np.quantile(array, [clip, 1 - clip])
+    found = f.auto_levels(Image(array), clip=clip).array
+    assert np.allclose(found, (array - low) / (high - low), atol=1e-5)
+
+
+def test_tone_takes_any_number_of_channels() -> None:
+    layers = tuple(f"{layer}.{letter}" for layer in "abcdefghijkl" for letter in "RGB")
+    array = np.random.default_rng(0).random((1, 9, 8, 36)).astype(np.float32)
+    found = f.equalize(Image(array, channels=layers), by="each").array
+    assert np.array_equal(found[..., 7], f.equalize(gray(array[0, ..., 7])).array[..., 0])
+
+
 def test_equalizing_luma_keeps_the_differences_of_the_colours() -> None:
     image = Image(np.abs(values(1, 20, 20, 3)) * 0.2)
     found = f.equalize(image).array
@@ -444,6 +491,30 @@ def test_clahe_raises_local_contrast_within_its_limit() -> None:
     found = plane(f.clahe(gray(array), limit=4, tiles=4))
     assert 2 < found[:, 5].std() / array[:, 5].std() < 4.5
     assert close_to(plane(f.clahe(gray(array), limit=1, tiles=4)), array)
+
+
+@pytest.mark.parametrize("wrap", [(False, False), (True, True)])
+def test_clahe_blends_the_curves_of_regions(wrap: tuple[bool, bool]) -> None:
+    """The same, said slowly: the contrast limited curve of each region, blended between their middles."""
+    tiles, limit, array = 3, 3.0, np.random.default_rng(0).beta(2, 5, (30, 36)).astype(np.float32)
+
+    def curve(region: np.ndarray) -> np.ndarray:
+        shares = np.histogram(region, 256, (0, 1))[0] / region.size
+        added = np.linspace(0, limit / 256, 200_001)[:, None]
+        full = [np.minimum(shares + one, limit / 256).sum() >= 1 for one in added]
+        return np.append(0, np.minimum(shares + added[np.argmax(full)], limit / 256).cumsum())
+
+    own = [[curve(array[y * 10 : y * 10 + 10, x * 12 : x * 12 + 12]) for x in range(tiles)] for y in range(tiles)]
+    expected = np.zeros_like(array)
+    for y, x in np.ndindex(array.shape):
+        places = (y + 0.5) / 10 - 0.5, (x + 0.5) / 12 - 0.5
+        for down, across in np.ndindex(2, 2):
+            at = [int(np.floor(place)) + step for place, step in zip(places, (down, across), strict=True)]
+            weight = np.prod([1 - abs(place - one) for place, one in zip(places, at, strict=True)])
+            near = [one % tiles if wraps else min(max(one, 0), tiles - 1) for one, wraps in zip(at, wrap, strict=True)]
+            expected[y, x] += weight * np.interp(array[y, x], np.linspace(0, 1, 257), own[near[0]][near[1]])
+    found = f.clahe(Image(array[None, ..., None], channels=("Y",), wrap=wrap), limit=limit, tiles=tiles)
+    assert np.abs(plane(found) - expected).max() < 1e-4
 
 
 def test_clahe_leaves_light_beyond_one_where_it_is() -> None:
