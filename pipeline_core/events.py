@@ -27,7 +27,13 @@ class Progressed(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A node's results are there; `cached` tells that they were read, not computed, `strips` in how many strips."""
+    """A node's results are there; `cached` tells that they were read, not computed.
+
+    group   the number of the group that it was carried out with, as `plan` counts them; 0 alone
+    strips  in how many strips
+    copied  bytes that were moved besides computing: to another device, or strips put together
+    stored  whether the cache took them
+    """
 
     node: str
     operation: str
@@ -35,7 +41,10 @@ class Finished(NamedTuple):
     bytes: int
     shapes: tuple[str, ...] = ()
     cached: bool = False
+    group: int = 0
     strips: int = 0
+    copied: int = 0
+    stored: bool = False
 
 
 class Failed(NamedTuple):

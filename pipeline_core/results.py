@@ -160,14 +160,14 @@ class Results:
                     self.hold(index, values, size)
         return values
 
-    def keep(self, index: int, values: Values, seconds: float, size: int) -> None:
-        """Hands a computed result to the cache, which decides and writes behind the computation."""
+    def keep(self, index: int, values: Values, seconds: float, size: int) -> bool:
+        """Hands a computed result to the cache, which decides and writes behind the computation. Whether it took it."""
         step, cache = self.steps[index], self.cache
         if cache is None:
-            return
+            return False
         self._cost[index] = seconds + sum(self._cost[source] for source in self.read_by(index))
         if not _may_keep(step):
-            return
+            return False
         policy, digests = _policy(step), None
         if policy == "always" or cache.is_worth_storing(self._cost[index], size):
             # In this order, since the writer works in turn: the digests of the inputs, then this result.
@@ -192,6 +192,7 @@ class Results:
         if stored:
             self._turns.pop(index, None)  # the writer's now
             self._cost[index] = 0.0  # what reads this result need not count it: it is there
+        return stored
 
     def worth_keeping(self, group: Group, seconds: Mapping[int, float], nbytes: Mapping[int, int]) -> list[int]:
         """The steps of a group, outputs aside, that the cache would keep if they take so long and so many bytes."""

@@ -114,6 +114,7 @@ class _Run:
         self.telling = threading.Lock()
         self.operations: dict[int, Operation] = {}
         self.suspects: dict[int, set[int]] = {}
+        self.numbers: dict[int, int] = {}
         self.folder = working_folder()
 
     def execute(self) -> Result:
@@ -155,7 +156,8 @@ class _Run:
         """Forms the groups; what each step has to wait for. An output of a group waits for the step that leads it."""
         waits_for = list(self.results.sources)
         if self.strips:
-            for group in form(self.plan, self.needed(), self.operation):
+            for number, group in enumerate(form(self.plan, self.needed(), self.operation), 1):
+                self.numbers[group.leader] = number
                 self.results.groups.update(dict.fromkeys(group.steps, group))
                 for index in group.outputs:
                     waits_for[index] = (group.leader,)
@@ -342,7 +344,10 @@ class _Run:
         started = time.perf_counter()
         step = self.steps[index]
         inputs = {name: [given[source][output] for source, output in links] for name, links in step.sources}
+        copied = 0
         try:
+            if self.plan.device != "cpu":
+                inputs, copied = _brought(inputs, step.device)
             values = self.call(step, inputs)
             self.check_trespass(index, given)
             if step.files:
@@ -359,9 +364,11 @@ class _Run:
             self.results.hold(index, values, size)
             self.result.computed += 1
             self.result.node_seconds[step.name] = seconds
-        self.results.keep(index, values, seconds, size)
+        stored = self.results.keep(index, values, seconds, size)
         if self.listeners:
-            self.tell(Finished(step.name, step.node.operation.name, seconds, size, tuple(map(str, values))))
+            shapes = tuple(map(str, values))
+            told = Finished(step.name, step.node.operation.name, seconds, size, shapes, copied=copied, stored=stored)
+            self.tell(told)
 
     def compute_group(self, group: Group, given: dict[int, Values]) -> bool:
         """Carries out a group in strips. False where that is not possible; its steps are run one by one then."""
@@ -417,14 +424,25 @@ class _Run:
         for index in group.steps:
             needs[index] = {index}.union(*(needs.get(source, ()) for source in self.results.sources[index]))
             step, values = self.steps[index], made.values.get(index, ())
-            if values:
-                self.results.keep(index, values, sum(made.seconds[i] for i in needs[index]), sizes[index])
+            stored = bool(values) and self.results.keep(
+                index, values, sum(made.seconds[i] for i in needs[index]), sizes[index]
+            )
             if self.listeners:
                 if index != group.leader:
                     self.tell(Started(step.name, step.node.operation.name))
-                shapes = tuple(map(str, values))
-                size, seconds = sizes.get(index, 0), made.seconds[index]
-                self.tell(Finished(step.name, step.node.operation.name, seconds, size, shapes, strips=made.strips))
+                size = sizes.get(index, 0)
+                told = Finished(
+                    step.name,
+                    step.node.operation.name,
+                    made.seconds[index],
+                    size,
+                    tuple(map(str, values)),
+                    group=self.numbers[group.leader],
+                    strips=made.strips,
+                    copied=size,
+                    stored=stored,
+                )
+                self.tell(told)
 
     def dissolve(self, group: Group) -> bool:
         """The steps of a group are run one by one after all; False, since this one has to wait for others."""
@@ -440,8 +458,6 @@ class _Run:
 
     def call(self, step: Step, inputs: dict[str, list[Any]]) -> Values:
         operation = self.operation(step)
-        if self.plan.device != "cpu":
-            inputs = {name: [move(value, step.device) for value in values] for name, values in inputs.items()}
         if self.writer is not None and step.is_encoder:
             inputs = self.writer.sign(step, inputs)
         token = reporter.set(self.reporter(step))
@@ -530,6 +546,18 @@ class _Run:
         with self.condition:
             self.result.saved[name] = path
             self.result.digests.update(self.writer.digests)
+
+
+def _brought(inputs: dict[str, list[Any]], device: str) -> tuple[dict[str, list[Any]], int]:
+    """(the inputs on a device, how many bytes had to move)."""
+    there = {name: [move(value, device) for value in values] for name, values in inputs.items()}
+    moved = sum(
+        nbytes(new)
+        for name, values in inputs.items()
+        for old, new in zip(values, there[name], strict=True)
+        if new is not old
+    )
+    return there, moved
 
 
 def _text(error: BaseException) -> str:

@@ -100,11 +100,41 @@ class Live(Lines):
             self.say(f"warning: {event.message}")
 
 
-def summary(plan: Plan, result: Result) -> str:
-    """The end of a run: seconds per node, then where the outputs are and how large."""
+class Profile:
+    """What every node took; printed at the end of the run."""
+
+    def __init__(self) -> None:
+        self.found: list[Finished] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self.found.append(event)
+
+    def __str__(self) -> str:
+        total = sum(event.seconds for event in self.found) or 1.0
+        rows = [
+            [
+                event.node,
+                event.operation,
+                seconds(event.seconds),
+                f"{event.seconds / total:.0%}",
+                size(event.bytes) if event.bytes else "",
+                f"{event.group} ({event.strips} strips)" if event.group else "",
+                size(event.copied) if event.copied else "",
+                "found" if event.cached else "stored" if event.stored else "",
+            ]
+            for event in self.found
+        ]
+        return table(["node", "operation", "time", "", "bytes", "group", "copied", "cache"], rows, right={2, 3, 4, 6})
+
+
+def summary(plan: Plan, result: Result, profile: Profile | None = None) -> str:
+    """The end of a run: seconds per node (or all that is known), then where the outputs are and how large."""
     slow = sorted(result.node_seconds.items(), key=lambda item: -item[1])
     parts = []
-    if slow:
+    if profile is not None:
+        parts.append(str(profile))
+    elif slow:
         operations = {step.name: step.node.operation.name for step in plan.steps}
         shown_nodes = [[name, operations.get(name, ""), seconds(time)] for name, time in slow[:20]]
         if len(slow) > 20:

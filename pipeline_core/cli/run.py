@@ -38,6 +38,9 @@ from pipeline_core.cli.options import (
 @NO_CACHE
 @click.option("--cache-limit", metavar="SIZE", help="How large the cache may grow, e.g. 20G; remembered.")
 @click.option("--no-strips", is_flag=True, help="Carry out every node on whole pictures, not a few rows at a time.")
+@click.option(
+    "--profile", is_flag=True, help="Show at the end what every node took: time, bytes, group, copies, cache."
+)
 @click.option("--no-metadata", is_flag=True, help="Leave out of saved pictures how they were made.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -90,7 +93,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
         say_warnings(graph, lambda line: click.echo(line, err=True))
 
     from pipeline_core.api import run_plan
-    from pipeline_core.cli.display import JsonLines, Lines, Live, summary
+    from pipeline_core.cli.display import JsonLines, Lines, Live, Profile, summary
     from pipeline_core.devices import choose
     from pipeline_core.plan import make_plan
     from pipeline_core.uptodate import make_stamp
@@ -100,6 +103,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
     cache = None if asked.no_cache else open_cache(asked.cache_dir, limit=limit)
     plain = Lines(quiet=asked.quiet)
     display = JsonLines() if asked.as_json else Live(plan) if sys.stderr.isatty() and not asked.quiet else plain
+    profile = Profile() if asked.profile else None
     try:
         with display:
             result = run_plan(
@@ -109,7 +113,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
                 keep_going=asked.keep_going,
                 metadata=not asked.no_metadata,
                 strips=not asked.no_strips,
-                listeners=[display],
+                listeners=[display, *([profile] if profile else [])],
             )
         stamp = make_stamp(plan, result) if key is not None else None
         if cache is not None and key is not None and stamp is not None:
@@ -121,7 +125,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
         outputs = {name: str(path) for name, path in result.saved.items()}
         click.echo(json.dumps({"event": "Outputs", "outputs": outputs}))
     elif not asked.quiet:
-        click.echo(summary(plan, result))
+        click.echo(summary(plan, result, profile))
     for failure in result.failures:
         click.echo(str(failure), err=True)
     if result.failures:

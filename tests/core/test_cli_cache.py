@@ -127,3 +127,27 @@ def test_mistakes(arguments: list[str], complaint: str, cache: Path) -> None:
 def test_the_environment_names_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PIPELINE_CACHE", str(cache))
     assert json.loads(call("cache", "info", "--json").out)["entries"] == NODES
+
+
+def test_a_profile_shows_every_node_with_its_group_and_what_the_cache_did(tmp_path: Path) -> None:
+    text = """\
+pipeline: 1
+nodes:
+  sky: {op: gradient, params: {width: 1600, height: 1200, end: white}}
+  dark: {op: exposure, inputs: {image: sky}, params: {stops: -1.0}}
+  odd: {op: invert, inputs: {image: dark}}
+  small: {op: resize, inputs: {image: odd}, params: {width: 20}}
+outputs:
+  small: {from: small, path: small.png}
+"""
+    file, cache = tmp_path / "x.yaml", tmp_path / "cache"
+    file.write_text(text)
+    first = call("run", file, "--cache", cache, "--profile").out.splitlines()
+    rows = {line.split()[0]: line for line in first[: first.index("")]}
+    assert first[0].split() == ["node", "operation", "time", "bytes", "group", "copied", "cache"]
+    assert "strips)" in rows["dark"]
+    assert "strips)" in rows["odd"]
+    assert rows["small"].endswith("stored")
+    (tmp_path / "small.png").unlink()
+    again = call("run", file, "--cache", cache, "--profile").out.splitlines()
+    assert next(line for line in again if line.startswith("small ")).endswith("found")

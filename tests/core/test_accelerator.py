@@ -1,0 +1,72 @@
+"""Whole pipelines on an accelerator give what they give on the CPU. Skipped where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline_core import Pipeline
+from pipeline_core.api import run_graph
+from pipeline_core.cache import Cache
+from pipeline_core.graph import Graph
+from pipeline_core.image import Raster
+from pipeline_core.testing.value_checks import accelerator
+from pipeline_core.values import move
+
+DEVICE = accelerator()
+pytestmark = pytest.mark.skipif(DEVICE is None, reason="this machine has no accelerator")
+SIZE = 384
+
+
+def poster() -> Graph:
+    """Of every family something: generated, drawn, filtered, graded, keyed, turned, merged, measured."""
+    made = Pipeline()
+    clouds = made.node("clouds", "noise", width=SIZE, height=SIZE, kind="perlin", octaves=4, seed=3)
+    grain = made.node("grain", "mask_from_channel", image=clouds, channel="Y")
+    board = made.node("board", "checkerboard", width=SIZE, height=SIZE)
+    sky = made.node("sky", "gradient", width=SIZE, height=SIZE)
+    graded = made.node("graded", "grade", image=sky, gain=1.2)
+    soft = made.node("soft", "blur", image=graded, sigma=3.0)
+    card = made.node("card", "merge", base=soft, top=board, mask=grain, operation="soft-light", opacity=0.5)
+    turned = made.node("turned", "rotate", image=card, angle=10.0)
+    half = made.node("half", "resize", image=turned, width=SIZE // 2, filter="lanczos3")
+    sharp = made.node("sharp", "unsharp_mask", image=half)
+    made.output("sharp", sharp)
+    made.output("facts", made.node("facts", "statistics", image=sharp))
+    return made.graph()
+
+
+def values(**options: object) -> dict[str, object]:
+    return {name: move(value, "cpu") for name, value in run_graph(poster(), **options).outputs.items()}  # type: ignore[arg-type]
+
+
+def test_a_pipeline_gives_on_an_accelerator_what_it_gives_on_the_cpu() -> None:
+    assert DEVICE is not None
+    here, there = values(cache=False, device="cpu"), values(cache=False, device=DEVICE)
+    ours, theirs = here["sharp"], there["sharp"]
+    assert isinstance(ours, Raster)
+    assert isinstance(theirs, Raster)
+    assert str(ours) == str(theirs)
+    assert np.abs(ours.array - theirs.array).max() < 1e-4
+
+
+def test_values_stay_on_the_accelerator_between_nodes() -> None:
+    assert DEVICE is not None
+    made = run_graph(poster(), cache=False, device=DEVICE).outputs["sharp"]
+    assert isinstance(made.buffer, torch.Tensor)
+    assert made.device.startswith(DEVICE)
+
+
+def test_what_an_accelerator_made_is_found_on_the_cpu_and_the_other_way_round(tmp_path: Path) -> None:
+    assert DEVICE is not None
+    for first, second in ((DEVICE, "cpu"), ("cpu", DEVICE)):
+        with Cache.open(tmp_path / first, memory=0) as cache:
+            made = run_graph(poster(), cache=cache, device=first)
+            cache.flush()
+            again = run_graph(poster(), cache=cache, device=second)
+            assert made.computed > 0
+            assert again.computed == 0
+            assert np.array_equal(move(made.outputs["sharp"], "cpu").array, move(again.outputs["sharp"], "cpu").array)
