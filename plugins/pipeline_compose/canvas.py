@@ -10,14 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline_compose.arrays import Array, empty, namespace, pixels_of
-from pipeline_compose.layers import with_alpha_channel, with_alpha_last, write
-from pipeline_compose.operators import Rule
+from pipeline_compose.layers import both_ways, with_alpha_channel, with_alpha_last, write
+from pipeline_compose.operators import Rule, blended
 from pipeline_compose.placement import Patch, Size, cut, patches_of
 from pipeline_compose.scatter import scattered
 from pipeline_core import Alpha, AnyRaster, Image, Mask
 
 BAND = 1 << 15
 """Pixels that one core works on at once: the planes of a few steps lie in its cache."""
+
+FEW = 8
+"""Bands for which threads are not worth while."""
 
 CORES = os.cpu_count() or 1
 
@@ -56,11 +59,11 @@ def new_canvas(base: Image, alpha: Alpha, batch: int, unset: Collection[str] = (
     The channels named by `unset` are left as they come, for those who draw on all of them.
     """
     channels = base.channels if alpha == "none" else with_alpha_channel(base.channels)
-    pixels = pixels_of(base)
+    kept = [name for name in channels if name not in unset]
+    pixels = pixels_of(base if kept else cut(base, (slice(0, 1), slice(0, 1))))  # of a pixel only, to see of what kind
     buffer = empty((batch, base.height, base.width, len(channels)), like=pixels)
-    for i, name in enumerate(channels):
-        if name not in unset:
-            buffer[..., i] = pixels[:, base.index(name)] if name in base.channels else 1
+    for name in kept:
+        buffer[..., channels.index(name)] = pixels[:, base.index(name)] if name in base.channels else 1
     return base.with_buffer(buffer, channels=channels, alpha=base.alpha if base.alpha != "none" else alpha)
 
 
@@ -87,9 +90,10 @@ def draw(canvas: Image, base: Image, layer: Layer) -> None:
             _draw_patch(canvas, base, layer, patch)
         return
     bands = [band for patch in patches for band in _bands(patch)]
-    if len(bands) == 1:
-        _draw_patch(canvas, base, layer, bands[0])
-    elif bands:
+    if len(bands) <= FEW:
+        for band in bands:
+            _draw_patch(canvas, base, layer, band)
+    else:
         with ThreadPoolExecutor(min(CORES, len(bands))) as pool:
             for _ in pool.map(lambda band: _draw_patch(canvas, base, layer, band), bands):
                 pass
@@ -115,20 +119,31 @@ def _spread(layer: Layer, base: Image) -> Layer:
 
 
 def _merge(base: Image, top: Image, mask: Mask | None, names: Sequence[str], layer: Layer, patch: Patch) -> Array:
-    below, above = with_alpha_last(base, names), with_alpha_last(top, names)
-    xp = namespace(below)
     amount: Array = layer.opacity
     if mask is not None:
         amount = amount * pixels_of(mask)
+    if layer.rule.blend is not None and isinstance(amount, float) and amount == 1:
+        (above, straight_above), (below, straight_below) = both_ways(top, names), both_ways(base, names)
+        straight = _alike(straight_above, straight_below)
+        return blended(layer.rule.blend, *_alike(above, below), *straight)
+    above, below = with_alpha_last(top, names), with_alpha_last(base, names)
     if layer.rule.scatters:
         above, amount = scattered(above, amount, layer.seed, (patch.base[0].start, patch.base[1].start)), 1.0
-    shape = (max(len(below), len(above)), *below.shape[1:])
-    below, above = xp.broadcast_to(below, shape), xp.broadcast_to(above, shape)
+    above, below = _alike(above, below)
     merged = layer.rule.merge(above, below)
     if isinstance(amount, float) and amount == 1:
         return merged
     # Not a lerp, which is not exact at 1 or, in torch, not the same in every band.
     return merged * amount + below * (1 - amount)
+
+
+def _alike(above: Array, below: Array) -> tuple[Array, Array]:
+    """Of one batch."""
+    if len(above) == len(below):
+        return above, below
+    shape = (max(len(below), len(above)), *below.shape[1:])
+    xp = namespace(below)
+    return xp.broadcast_to(above, shape), xp.broadcast_to(below, shape)
 
 
 def _bands(patch: Patch) -> Iterator[Patch]:

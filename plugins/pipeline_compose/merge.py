@@ -22,7 +22,7 @@ def _reach(operation: str = "over", extent: str = "base", **params: Any) -> floa
     return math.inf if placed or RULES[operation].scatters else 0
 
 
-@operation(version=2, support=_reach, aliases=("composite", "blend", "over", "layer", "image_blend"))
+@operation(version=3, support=_reach, aliases=("composite", "blend", "over", "layer", "image_blend"))
 def merge(
     base: Image,
     top: Image,

@@ -28,6 +28,7 @@ class Rule:
     """How an operator merges, and what can be relied on without running it.
 
     merge          top and base `(B, C, H, W)`, associated, alpha last, to the same; writes into neither
+    blend          what it does to straight colours, where it is a blend mode
     keeps_opaque   an opaque base stays opaque, whatever the top
     keeps_outside  where top is transparent and black, base stays what it is
     whole_colors   wants R, G and B together, or one plane
@@ -39,6 +40,7 @@ class Rule:
     keeps_outside: bool
     whole_colors: bool = False
     scatters: bool = False
+    blend: Blend | None = None
 
 
 def _by_formula(formula: Formula) -> Callable[[Array, Array], Array]:
@@ -46,17 +48,20 @@ def _by_formula(formula: Formula) -> Callable[[Array, Array], Array]:
 
 
 def _by_blend(blend: Blend) -> Callable[[Array, Array], Array]:
-    """W3C Compositing and Blending Level 1, section 5: Cs = (1 - ab) Cs + ab B(Cb, Cs), then source-over."""
+    return lambda top, base: blended(blend, top, base, straightened(top), straightened(base))
 
-    def merge(top: Array, base: Array) -> Array:
-        ta, ba = top[:, -1:], base[:, -1:]
-        merged = base * (1 - ta)
-        merged[:, -1:] += ta
-        merged[:, :-1] += top[:, :-1] * (1 - ba)
-        merged[:, :-1] += blend(straightened(base), straightened(top)) * (ta * ba)
-        return merged
 
-    return merge
+def blended(blend: Blend, top: Array, base: Array, straight_top: Array, straight_base: Array) -> Array:
+    """Top and base as `Rule.merge` takes them, and their straight colours.
+
+    W3C Compositing and Blending Level 1, section 5: Cs = (1 - ab) Cs + ab B(Cb, Cs), then source-over.
+    """
+    ta, ba = top[:, -1:], base[:, -1:]
+    merged = base * (1 - ta)
+    merged[:, -1:] += ta
+    merged[:, :-1] += top[:, :-1] * (1 - ba)
+    merged[:, :-1] += blend(straight_base, straight_top) * (ta * ba)
+    return merged
 
 
 _KEEP_OPAQUE = {
@@ -71,7 +76,9 @@ RULES: dict[str, Rule] = {
     name: Rule(_by_formula(formula), name in _KEEP_OPAQUE, name in _KEEP_OUTSIDE)
     for name, formula in (PORTER_DUFF | ARITHMETIC).items()
 }
-RULES |= {name: Rule(_by_blend(blend), True, True) for name, blend in SEPARABLE.items()}
-RULES |= {name: Rule(_by_blend(blend), True, True, whole_colors=True) for name, blend in NON_SEPARABLE.items()}
+RULES |= {name: Rule(_by_blend(blend), True, True, blend=blend) for name, blend in SEPARABLE.items()}
+RULES |= {
+    name: Rule(_by_blend(blend), True, True, whole_colors=True, blend=blend) for name, blend in NON_SEPARABLE.items()
+}
 RULES["normal"] = RULES["over"]
 RULES["dissolve"] = Rule(RULES["over"].merge, True, True, scatters=True)

@@ -40,7 +40,7 @@ class _Leaf(NamedTuple):
     set: Layer
 
 
-@operation(aliases=("merge_layers", "composite_layers", "psd", "image_stack"))
+@operation(version=2, aliases=("merge_layers", "composite_layers", "psd", "image_stack"))
 def layer_stack(
     base: Image,
     images: list[Image],
