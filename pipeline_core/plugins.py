@@ -25,6 +25,7 @@ from pipeline_core import hookspecs
 from pipeline_core.errors import PluginError, did_you_mean, listing, one_line
 from pipeline_core.installed import Plugin, discover
 from pipeline_core.operation import Operation, read
+from pipeline_core.search import answers_to
 from pipeline_core.sources import digest_of_function
 
 IMPORT_SECONDS = 120
@@ -87,7 +88,7 @@ class Catalogue:
             offered = self.conflicts[name]
             choices = " or ".join(f"'{plugin}.{name}'" for plugin in offered)
             raise PluginError(f"operation '{name}' is offered by two plugins: {listing(offered)}. Write {choices}")
-        hint = did_you_mean(name, [*self.operations, *self.conflicts]) or self._near_alias(name)
+        hint = self._other_name(name) or did_you_mean(name, [*self.operations, *self.conflicts])
         raise PluginError(f"unknown operation '{name}'{hint}{self._lost()}")
 
     def _lost(self) -> str:
@@ -101,9 +102,9 @@ class Catalogue:
             else ""
         )
 
-    def _near_alias(self, name: str) -> str:
-        found = [operation.name for operation in self if name.lower() in (a.lower() for a in operation.aliases)]
-        return f". It is called '{found[0]}' here" if found else ""
+    def _other_name(self, name: str) -> str:
+        found = next((operation.name for operation in self if answers_to(operation, name)), None)
+        return f". It is called '{found}' here" if found else ""
 
     def load(self, operation: Operation) -> Operation:
         """The same operation with its function, its plugin imported. PluginError if that fails."""

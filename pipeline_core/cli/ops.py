@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -17,6 +17,8 @@ from pipeline_core.operation import Operation, Param
 from pipeline_core.pages import default_text, input_text, output_text
 from pipeline_core.plugins import catalogue
 from pipeline_core.schema import describe
+from pipeline_core.search import Found
+from pipeline_core.search import search as look_for
 
 WIDTH = 100
 
@@ -27,7 +29,11 @@ def _complete(context: click.Context, param: click.Parameter, incomplete: str) -
 
 @click.command("ops")
 @click.argument("name", required=False, shell_complete=_complete)
-@click.option("--search", metavar="WORDS", help="Only those that have all these words in name, summary or aliases.")
+@click.option(
+    "--search",
+    metavar="WORDS",
+    help="Only those that answer to these words by name, alias (Nuke's, GIMP's, ...) or summary, best first.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @TRACEBACK
 def command(name: str | None, search: str | None, as_json: bool, traceback: bool) -> None:
@@ -39,26 +45,33 @@ def command(name: str | None, search: str | None, as_json: bool, traceback: bool
         operation = offered.find(name)
         click.echo(json.dumps(as_plain(operation), indent=2) if as_json else help_text(operation))
         return
-    words = (search or "").lower().split()
-    found = [operation for operation in offered if matches(operation, words)]
+    found = [Found(operation) for operation in offered] if search is None else look_for(offered, search)
     if as_json:
         lost = {plugin.name: plugin.problem for plugin in offered.broken}
-        listed = {"operations": [as_plain(operation) for operation in found], "broken": lost}
+        listed = {"operations": [as_plain(one.operation) for one in found], "broken": lost}
         click.echo(json.dumps(listed, indent=2))
         return
-    click.echo(listing(found) if found else _nothing(search))
+    if not found:
+        click.echo(_nothing(search))
+    elif search is None:
+        click.echo(listing(operation for operation in offered))
+    else:
+        click.echo(ranked(found))
     for line in trouble(offered):
         click.echo(line, err=True)
 
 
-def matches(operation: Operation, words: Iterable[str]) -> bool:
-    """Whether every word is somewhere in the name, the summary or an alias."""
-    text = "\n".join([operation.name, operation.summary, *operation.aliases]).lower()
-    return all(word in text for word in words)
-
-
 def _nothing(search: str | None) -> str:
     return f"no operation has '{search}' in its name, summary or aliases" if search else "no operations are installed"
+
+
+def ranked(found: Sequence[Found]) -> str:
+    """Names and summaries in this order; and the alias, where an operation was found by one."""
+    width = max(len(one.operation.name) for one in found)
+    lines = [f"{one.operation.name:<{width}}  {one.operation.summary}" for one in found]
+    return "\n".join(
+        f"{line} (also known as {one.alias})" if one.alias else line for line, one in zip(lines, found, strict=True)
+    )
 
 
 def listing(operations: Iterable[Operation]) -> str:

@@ -13,7 +13,21 @@ from pipeline_channel.planes import check_names, check_sizes, wrap_of
 from pipeline_core import Image, Mask, OperationError, operation
 
 
-@operation(support=0, aliases=("Expression", "expr", "MergeExpression", "channel_expression", "channel_mixer"))
+@operation(
+    support=0,
+    aliases=(
+        "Expression",
+        "expr",
+        "MergeExpression",
+        "channel_expression",
+        "channel_mixer",
+        "absdiff",
+        "maxchan",
+        "minchan",
+        "maxc",
+        "minc",
+    ),
+)
 def channel_math(
     image: Image,
     other: Image | Mask | None = None,

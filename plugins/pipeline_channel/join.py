@@ -12,7 +12,7 @@ from pipeline_core import Image, Mask, OperationError, Unit, operation
 USUAL_NAMES = {1: ("Y",), 2: ("Y", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
 
 
-@operation(support=0, aliases=("compose", "merge_channels", "chappend", "join_channels", "JoinImageWithAlpha"))
+@operation(support=0, aliases=("compose", "merge_channels", "chappend", "join_channels", "MaskToImage"))
 def combine_channels(
     channels: list[Image | Mask],
     *,

@@ -119,7 +119,7 @@ class Channels(NamedTuple):
     a: Mask
 
 
-@operation(support=0, aliases=("separate_channels", "decompose", "split_rgb", "SplitImageWithAlpha"))
+@operation(support=0, aliases=("separate_channels", "decompose", "split_rgb", "decompose_rgb"))
 def split_channels(image: Image) -> Channels:
     """Take red, green, blue and alpha apart, each as a mask.
 

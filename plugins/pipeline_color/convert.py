@@ -26,7 +26,7 @@ AnyColor = SceneColor | Literal["data", "unknown"]
 """Those, and what is no colour or of none known."""
 
 
-@operation(support=0, aliases=("linearize", "colorspace"))
+@operation(support=0, aliases=("linearize", "colorspace", "convert_to_profile", "tocolorspace"))
 def color_convert(image: Image, *, to: SceneColor) -> Image:
     """Convert an image to another colour space.
 
@@ -58,7 +58,7 @@ def color_convert(image: Image, *, to: SceneColor) -> Image:
     return converted.with_buffer(converted.buffer, color=to)
 
 
-@operation(support=0, aliases=("relabel", "assign_color"))
+@operation(support=0, aliases=("relabel", "assign_color", "assign_profile", "iscolorspace"))
 def set_color(image: Image, *, color: AnyColor) -> Image:
     """Say what colour space an image's values are in; the values stay as they are.
 
@@ -67,7 +67,7 @@ def set_color(image: Image, *, color: AnyColor) -> Image:
     return image.with_buffer(image.buffer, color=color)
 
 
-@operation(support=0, aliases=("grayscale", "desaturate", "luminance", "to_luma"))
+@operation(support=0, aliases=("grayscale", "desaturate", "luminance", "to_luma", "black_and_white"))
 def to_gray(image: Image) -> Image:
     """Turn R, G and B into one channel Y; the others stay.
 
@@ -84,7 +84,7 @@ def to_gray(image: Image) -> Image:
     return _of_planes(image, names, planes)
 
 
-@operation(support=0)
+@operation(support=0, aliases=("gray_to_rgb",))
 def to_rgb(image: Image) -> Image:
     """Turn a gray image (Y) into R, G and B of equal values; the others stay.
 

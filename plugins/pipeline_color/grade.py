@@ -16,7 +16,7 @@ Channels = float | Annotated[list[float], Field(min_length=3, max_length=3)]
 """One number, or one for each of R, G and B."""
 
 
-@operation(support=0)
+@operation(support=0, aliases=("lift_gamma_gain", "mulc", "addc"))
 def grade(
     image: Image,
     *,
@@ -57,7 +57,7 @@ def grade(
     return on_colors(image, change)
 
 
-@operation(support=0)
+@operation(support=0, aliases=("EXPTool", "stops"))
 def exposure(
     image: Image, *, stops: Annotated[float, Field(ge=-64, le=64, description="+1 doubles the light")]
 ) -> Image:
@@ -69,7 +69,7 @@ def exposure(
     return image.with_pixels(image.pixels * _factors(image, 2.0**stops))
 
 
-@operation(support=0)
+@operation(support=0, aliases=("saturate",))
 def saturation(
     image: Image, *, amount: Annotated[float, Field(ge=0, description="0 gray, 1 unchanged, 2 twice as far from gray")]
 ) -> Image:
@@ -89,7 +89,7 @@ def saturation(
     return image.with_pixels(pixels)
 
 
-@operation(support=0)
+@operation(support=0, aliases=("powc",))
 def gamma(image: Image, *, value: Annotated[Channels, Field(description="above 1 brightens the mid-tones")]) -> Image:
     """Apply a power curve: value ^ (1 / gamma).
 
@@ -99,7 +99,7 @@ def gamma(image: Image, *, value: Annotated[Channels, Field(description="above 1
     return on_colors(image, lambda color: _power(color, exponents))
 
 
-@operation(support=0)
+@operation(support=0, aliases=("input_levels", "black_and_white_point"))
 def levels(
     image: Image,
     *,
@@ -131,7 +131,7 @@ def levels(
     return on_colors(image, change)
 
 
-@operation(support=0, aliases=("negative",))
+@operation(support=0, aliases=("negative", "ImageInvert"))
 def invert(image: Image) -> Image:
     """Turn light to dark and colours to their opposites: 1 - value. Alpha stays."""
     return on_colors(image, lambda color: 1 - color)

@@ -15,7 +15,7 @@ from pipeline_color.straight import on_colors
 from pipeline_core import Image, operation
 
 
-@operation(support=0, aliases=("OCIOFileTransform", "Vectorfield", "ociofiletransform"))
+@operation(support=0, aliases=("OCIOFileTransform", "Vectorfield", "cube_lut", "lut_3d"))
 def apply_lut(
     image: Image,
     *,

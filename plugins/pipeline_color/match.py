@@ -23,7 +23,7 @@ def _check(image: Image, reference: Image) -> Image:
     return image.like()
 
 
-@operation(device="cpu", infer=_check, aliases=("MatchGrade", "color_match"))
+@operation(device="cpu", infer=_check, aliases=("MatchGrade", "color_match", "histogram_matching"))
 def match_histogram(image: Image, reference: Image) -> Image:
     """Give an image the tones of another: each channel's values, in their order, take the reference's distribution.
 

@@ -34,7 +34,7 @@ def _converted(image: Image, *, to: str, source: str | None = None, config: Path
     return _labelled(image, opened, to)
 
 
-@operation(support=0, device="cpu", infer=_converted, aliases=("OCIOColorSpace", "ociocolorspace", "colorspace_ocio"))
+@operation(support=0, device="cpu", infer=_converted, aliases=("OCIOColorSpace", "colorspace_ocio"))
 def ocio_convert(
     image: Image,
     *,
@@ -62,7 +62,7 @@ def _looked(image: Image, *, look: str, source: str | None = None, config: Path 
     return image.like()
 
 
-@operation(support=0, device="cpu", infer=_looked, aliases=("OCIOLookTransform", "ociolook", "look"))
+@operation(support=0, device="cpu", infer=_looked, aliases=("OCIOLookTransform", "look"))
 def ocio_look(
     image: Image,
     *,
@@ -97,9 +97,7 @@ def _shown(image: Image, *, display: str, view: str, source: str | None = None, 
     return _labelled(image, opened, display if space == "<USE_DISPLAY_NAME>" else space)
 
 
-@operation(
-    support=0, device="cpu", infer=_shown, aliases=("OCIODisplay", "ociodisplay", "view_transform", "aces_output")
-)
+@operation(support=0, device="cpu", infer=_shown, aliases=("OCIODisplay", "view_transform", "aces_output"))
 def display_transform(
     image: Image,
     *,

@@ -18,7 +18,7 @@ Points = Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)
 """Points [input, output] of a curve."""
 
 
-@operation(support=0, aliases=("ColorLookup", "tone_curve"))
+@operation(support=0, aliases=("ColorLookup", "tone_curve", "rgb_curves"))
 def curves(
     image: Image,
     *,

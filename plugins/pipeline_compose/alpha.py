@@ -41,7 +41,7 @@ def _turned(image: Image, turn: Callable[[Image], Image]) -> Image:
     return turn(image) if image.color != "data" else replace(turn(replace(image, color="unknown")), color="data")
 
 
-@operation(support=0, aliases=("put_alpha", "add_alpha"))
+@operation(support=0, aliases=("put_alpha", "add_alpha", "JoinImageWithAlpha", "add_layer_mask"))
 def set_alpha(
     image: Image,
     mask: Mask | None = None,
@@ -75,7 +75,7 @@ class SplitAlpha(NamedTuple):
     alpha: Mask
 
 
-@operation(support=0)
+@operation(support=0, aliases=("SplitImageWithAlpha",))
 def split_alpha(image: Image) -> SplitAlpha:
     """Take an image apart into colour without alpha, and alpha as a mask.
 
@@ -95,7 +95,7 @@ def split_alpha(image: Image) -> SplitAlpha:
     return SplitAlpha(color, Mask(image.buffer[..., [at]], wrap=image.wrap))
 
 
-@operation(support=0, aliases=("remove_alpha",))
+@operation(support=0, aliases=("remove_alpha", "flatten_image"))
 def flatten(
     image: Image, *, color: Annotated[Color, Field(description="what shows through, in the image's colour space")]
 ) -> Image:

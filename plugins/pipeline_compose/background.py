@@ -31,7 +31,7 @@ def _stand_ins(image: Image, **params: Any) -> Cutout:
     return Cutout(cut, Mask.stand_in(*image.size, **facts))
 
 
-@operation(device="cpu", infer=_stand_ins, aliases=("cutout", "grabcut", "matte"))
+@operation(device="cpu", infer=_stand_ins, aliases=("cutout", "grabcut"))
 def remove_background(
     image: Image,
     *,

@@ -14,7 +14,7 @@ from pipeline_core import Image, Mask, OperationError, operation
 Steps = Annotated[int, Field(ge=0, le=4096, description="pixels")]
 
 
-@operation(support=0, aliases=("channel_to_mask",))
+@operation(support=0, aliases=("channel_to_mask", "ImageToMask"))
 def mask_from_channel(image: Image, *, channel: Annotated[str, Field(description="its name: A, R, Y, Z, ...")]) -> Mask:
     """One channel of an image as a mask.
 
@@ -25,13 +25,13 @@ def mask_from_channel(image: Image, *, channel: Annotated[str, Field(description
     return Mask(image.buffer[..., [image.index(channel)]], wrap=image.wrap, meta=image.meta)
 
 
-@operation(support=0)
+@operation(support=0, aliases=("negate_mask", "invert_selection"))
 def invert_mask(mask: Mask) -> Mask:
     """Turn a mask inside out: 1 - value."""
     return mask.with_pixels(1 - mask.pixels)
 
 
-@operation(support=lambda radius, **_: math.ceil(radius))
+@operation(support=lambda radius, **_: math.ceil(radius), aliases=("blur_mask", "soften_mask", "feather_selection"))
 def feather_mask(
     mask: Mask, *, radius: Annotated[float, Field(ge=0, le=4096, description="pixels that an edge may reach")]
 ) -> Mask:
@@ -50,7 +50,7 @@ def feather_mask(
     return mask.with_pixels(pixels)
 
 
-@operation(support=lambda radius, **_: radius, aliases=("expand_mask",))
+@operation(support=lambda radius, **_: radius, aliases=("expand_mask", "dilate_mask", "grow_selection"))
 def grow_mask(mask: Mask, *, radius: Steps) -> Mask:
     """Grow a mask by a number of pixels (grey dilation).
 
@@ -60,7 +60,7 @@ def grow_mask(mask: Mask, *, radius: Steps) -> Mask:
     return mask.with_pixels(_largest_nearby(mask, mask.pixels, radius)) if radius else mask
 
 
-@operation(support=lambda radius, **_: radius, aliases=("contract_mask", "erode_mask"))
+@operation(support=lambda radius, **_: radius, aliases=("contract_mask", "erode_mask", "shrink_selection", "choke"))
 def shrink_mask(mask: Mask, *, radius: Steps) -> Mask:
     """Shrink a mask by a number of pixels (grey erosion).
 

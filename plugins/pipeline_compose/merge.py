@@ -22,7 +22,21 @@ def _reach(operation: str = "over", extent: str = "base", **params: Any) -> floa
     return math.inf if placed or RULES[operation].scatters else 0
 
 
-@operation(version=3, support=_reach, aliases=("composite", "blend", "over", "layer", "image_blend"))
+@operation(
+    version=3,
+    support=_reach,
+    aliases=(
+        "composite",
+        "blend",
+        "over",
+        "layer",
+        "image_blend",
+        "ImageCompositeMasked",
+        "PorterDuffImageComposite",
+        "blend_mode",
+        "layer_mode",
+    ),
+)
 def merge(
     base: Image,
     top: Image,
@@ -109,7 +123,7 @@ def mix(base: Image, top: Image, *, amount: Annotated[Unit, Field(description="0
     return merge(base, top, operation=_copy(top), opacity=amount)
 
 
-@operation(support=0)
+@operation(support=0, aliases=("masked_mix",))
 def keymix(
     base: Image,
     top: Image,

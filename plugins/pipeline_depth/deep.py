@@ -27,7 +27,7 @@ from pipeline_depth.depth import NOTHING, shared_meta
 from pipeline_depth.tidy import Pieces, by_count, tidy
 
 
-@operation(device="cpu", aliases=("deepmerge", "DeepMerge", "deep_combine"))
+@operation(device="cpu", aliases=("DeepMerge", "deep_combine"))
 def deep_merge(images: list[DeepImage]) -> DeepImage:
     """Put the samples of several deep images into one, as oiiotool's --deepmerge and Nuke's DeepMerge.
 
@@ -83,7 +83,7 @@ def deep_flatten(
     return Image(buffer, channels=names, color=image.color, alpha="associated", meta=image.meta)
 
 
-@operation(device="cpu", aliases=("deepholdout", "DeepHoldout"))
+@operation(device="cpu", aliases=("DeepHoldout",))
 def deep_holdout(image: DeepImage, holdout: DeepImage) -> DeepImage:
     """Take away from a deep image what another one hides, as oiiotool's --deepholdout and Nuke's DeepHoldout.
 

@@ -23,7 +23,7 @@ def _flat(*, width: int, height: int, color: Color, channels: Channels = "auto",
     return canvas(width, height, names_for(channels, color), space)
 
 
-@operation(infer=_flat, device="cpu", aliases=("solid", "color"))
+@operation(infer=_flat, device="cpu", aliases=("solid", "EmptyImage"))
 def constant(*, width: Length, height: Length, color: Color, channels: Kinds = "auto", space: Space = SRGB) -> Image:
     """A picture of one colour.
 
@@ -49,7 +49,7 @@ def _ramped(
     return canvas(width, height, names_for(channels, *(corners or (start, end))), space)
 
 
-@operation(infer=_ramped, device="cpu", aliases=("ramp",))
+@operation(infer=_ramped, device="cpu", aliases=("ramp", "linear_gradient"))
 def gradient(
     *,
     width: Length,
@@ -104,7 +104,7 @@ def _four(across: Any, down: Any, corners: Corners, names: tuple[str, ...]) -> A
     return colors[None].astype(np.float32)
 
 
-@operation(infer=_ramped, device="cpu")
+@operation(infer=_ramped, device="cpu", aliases=("radial_gradient",))
 def radial(
     *,
     width: Length,
@@ -136,7 +136,7 @@ def _checked(
     return canvas(width, height, names_for(channels, a, b), space)
 
 
-@operation(infer=_checked, device="cpu", aliases=("checker",))
+@operation(infer=_checked, device="cpu", aliases=("checker", "CheckerBoard2"))
 def checkerboard(
     *,
     width: Length,

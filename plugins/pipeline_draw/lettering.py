@@ -77,7 +77,7 @@ def text_mask(
     return Mask(1 - inside if invert else inside)
 
 
-@operation(infer=_painted, device="cpu", aliases=("draw_text", "caption", "label", "watermark"))
+@operation(infer=_painted, device="cpu", aliases=("draw_text", "caption", "label", "watermark", "Text2"))
 def text(
     image: Image,
     *,

@@ -25,7 +25,7 @@ def _mask(inside: coverage.Array, invert: bool) -> Mask:
     return Mask((1 - inside if invert else inside).astype(np.float32)[None, ..., None])
 
 
-@operation(infer=_blank, device="cpu")
+@operation(infer=_blank, device="cpu", aliases=("rectangle", "rectangle_select", "box_mask"))
 def rectangle_mask(
     *,
     width: Length,
@@ -51,7 +51,7 @@ def rectangle_mask(
     return _mask(coverage.rectangle(width, height, **edges, feather=feather), invert)
 
 
-@operation(infer=_blank, device="cpu", aliases=("circle_mask",))
+@operation(infer=_blank, device="cpu", aliases=("circle_mask", "ellipse", "circle", "ellipse_select"))
 def ellipse_mask(
     *,
     width: Length,

@@ -36,7 +36,7 @@ def _blank(image: Image, mask: Mask | None, channels: tuple[str, ...], alpha: An
     return image.with_buffer(made.buffer, channels=channels, alpha=alpha)
 
 
-@operation(infer=_painted, aliases=("paint",))
+@operation(infer=_painted, aliases=("paint", "draw_rectangle", "draw_ellipse", "fill_layer"))
 def fill(
     image: Image,
     mask: Mask | None = None,
@@ -73,7 +73,7 @@ def fill(
     return image.with_buffer(before * (1 - weight) + paint * weight)
 
 
-@operation(infer=_erased, aliases=("cut_out", "transparent"))
+@operation(infer=_erased, aliases=("cut_out", "make_transparent"))
 def erase(
     image: Image,
     mask: Mask | None = None,

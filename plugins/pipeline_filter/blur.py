@@ -47,7 +47,7 @@ def _blur_reach(
 @operation(
     infer=as_floats,
     support=_blur_reach,
-    aliases=("gaussian_blur", "box_blur", "gaussian", "box", "mean_filter", "ImageBlur"),
+    aliases=("gaussian_blur", "box_blur", "gaussian", "box", "mean_filter", "ImageBlur", "box_filter"),
 )
 def blur(
     image: AnyRaster,

@@ -27,7 +27,7 @@ def _blank(
 @operation(
     infer=_blank,
     device="cpu",
-    aliases=("fbm", "fractal", "turbulence", "clouds", "worley", "perlin", "simplex", "Noise"),
+    aliases=("fbm", "fractal", "turbulence", "clouds", "worley", "perlin", "simplex", "Noise", "white_noise"),
 )
 def noise(
     *,

@@ -141,7 +141,7 @@ def pixels_for(target: Target, image: Image, nan: Nan, dither: bool) -> np.ndarr
     return np.delete(pixels, image.index("A"), axis=2) if "A" in image.channels and not keeps else pixels
 
 
-@operation(device="cpu", infer=_infer_mask)
+@operation(device="cpu", infer=_infer_mask, aliases=("save_mask",))
 def encode_mask(
     mask: Mask,
     *,

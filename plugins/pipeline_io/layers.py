@@ -82,7 +82,7 @@ def _infer_stack(images: list[Image], *, names: list[str]) -> Image:
     )
 
 
-@operation(device="cpu", infer=_infer_stack, aliases=("Shuffle", "add_aov", "multilayer", "ch append"))
+@operation(device="cpu", infer=_infer_stack, aliases=("add_aov", "multilayer"))
 def stack_layers(
     images: list[Image],
     *,

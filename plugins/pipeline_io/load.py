@@ -61,7 +61,7 @@ def infer_image(
 
 
 @operation(
-    device="cpu", infer=infer_image, aliases=("read", "open", "imread", "Read", "LoadImage", "input", "load_exr")
+    device="cpu", infer=infer_image, aliases=("read", "open_image", "imread", "Read", "LoadImage", "input", "load_exr")
 )
 def load_image(
     *,
@@ -121,7 +121,7 @@ def _infer_mask(*, path: Path, channel: str = "auto", orient: bool = True, layer
     return Mask.stand_in(width, height, dtype="float32" if _is_luma(facts, channel) else facts.dtype)
 
 
-@operation(device="cpu", infer=_infer_mask)
+@operation(device="cpu", infer=_infer_mask, aliases=("LoadImageMask", "read_mask"))
 def load_mask(
     *,
     path: Path,

@@ -20,7 +20,7 @@ def _infer_table(table: Table, *, format: str) -> File:  # noqa: A002  as below
     return File(b"", media_type=_MEDIA[format])
 
 
-@operation(device="cpu", infer=_infer_table)
+@operation(device="cpu", infer=_infer_table, aliases=("save_table", "csv"))
 def encode_table(
     table: Table,
     *,

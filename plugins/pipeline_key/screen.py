@@ -22,7 +22,7 @@ Balance = Annotated[
 
 @operation(
     support=lambda refine=True, **_: math.inf if refine else 0,
-    aliases=("keylight", "primatte", "chromakey", "green_screen", "blue_screen", "ibk"),
+    aliases=("keylight", "primatte", "chromakey", "green_screen", "blue_screen", "ibk", "ChromaKeyer"),
 )
 def chroma_key(
     image: Image,
@@ -93,7 +93,7 @@ def _limit(color: Tensor, primary: int, balance: float) -> Tensor:
     return balance * torch.maximum(first, second) + (1 - balance) * torch.minimum(first, second)
 
 
-@operation(support=0, aliases=("spill_suppress", "hue_correct", "remove_spill"))
+@operation(support=0, aliases=("spill_suppress", "remove_spill"))
 def despill(
     image: Image,
     *,

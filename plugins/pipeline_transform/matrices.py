@@ -103,7 +103,7 @@ def _placed(
     return warped_size(image, width, height, filter)
 
 
-@operation(version=2, infer=_placed, aliases=("warp", "transform", "matrix"))
+@operation(version=2, infer=_placed, aliases=("warp", "transform", "transform_matrix", "free_transform"))
 def affine(
     image: AnyRaster,
     *,

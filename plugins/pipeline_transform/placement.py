@@ -39,7 +39,7 @@ def _wrap_after_pad(image: AnyRaster, across: int, down: int, mode: str) -> tupl
     return image.wrap[0] and whole[0], image.wrap[1] and whole[1]
 
 
-@operation(infer=_cropped)
+@operation(infer=_cropped, aliases=("ImageCrop", "cut"))
 def crop(image: AnyRaster, *, x: Position, y: Position, width: Length, height: Length) -> AnyRaster:
     """Cut out a rectangle.
 
@@ -55,7 +55,7 @@ def crop(image: AnyRaster, *, x: Position, y: Position, width: Length, height: L
     return image.with_buffer(image.buffer[:, y : y + height, x : x + width], wrap=wrap)
 
 
-@operation(infer=_padded, aliases=("extend", "canvas_size", "add_border"))
+@operation(infer=_padded, aliases=("extend", "canvas_size", "add_border", "expand_canvas"))
 def pad(
     image: AnyRaster,
     *,

@@ -35,7 +35,20 @@ def _inferred(
     return image.like(width=across.count, height=down.count, dtype=dtype, wrap=_wrap(image, across, down))
 
 
-@operation(version=2, infer=_inferred, aliases=("scale", "resample", "reformat"))
+@operation(
+    version=2,
+    infer=_inferred,
+    aliases=(
+        "scale",
+        "resample",
+        "reformat",
+        "ImageScale",
+        "ImageScaleBy",
+        "ImageScaleToMaxDimension",
+        "image_size",
+        "scale_image",
+    ),
+)
 def resize(
     image: AnyRaster,
     *,

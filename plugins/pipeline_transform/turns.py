@@ -38,7 +38,7 @@ def flop(image: AnyRaster) -> AnyRaster:
     return image.with_buffer(reversed_along(image.buffer, X_AXIS))
 
 
-@operation(infer=_turned)
+@operation(infer=_turned, aliases=("swap_axes",))
 def transpose(image: AnyRaster) -> AnyRaster:
     """Rows become columns: mirrored along the diagonal from the top left.
 
@@ -47,7 +47,7 @@ def transpose(image: AnyRaster) -> AnyRaster:
     return image.with_buffer(transposed(image.buffer), wrap=(image.wrap[1], image.wrap[0]))
 
 
-@operation(infer=_turned, aliases=("quarter_turn",))
+@operation(infer=_turned, aliases=("quarter_turn", "ImageRotate", "rot90"))
 def rotate90(image: AnyRaster, *, turns: Literal[1, 2, 3] = 1) -> AnyRaster:
     """Turn by quarter turns, clockwise; the size turns with the picture.
 

@@ -96,7 +96,7 @@ def _infer_interpolate(
     return generator.stand_in(len(_places(ends, frames, closed)), generator.size(width, height, wrap), wrap)
 
 
-@operation(infer=_infer_interpolate, aliases=("slerp", "latent_walk", "morph"))
+@operation(infer=_infer_interpolate, aliases=("slerp", "latent_walk"))
 def gan_interpolate(
     model: Model,
     latents: Table | None = None,
