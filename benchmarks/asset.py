@@ -34,7 +34,7 @@ nodes:
   product: {{op: merge, inputs: {{base: a, top: b}}, params: {{operation: multiply}}}}
   card: {{op: merge, inputs: {{base: product, top: b}}, params: {{operation: over}}}}
   half: {{op: resize, inputs: {{image: card}}, params: {{width: {w}, height: {h}, filter: lanczos3}}}}
-  turned: {{op: rotate, inputs: {{image: half}}, params: {{angle: 10, expand: false}}}}
+  turned: {{op: rotate, inputs: {{image: half}}, params: {{angle: 10, filter: bilinear}}}}
   cut: {{op: crop, inputs: {{image: turned}}, params: {{x: {x}, y: {y}, width: {cw}, height: {ch}}}}}
   sharp: {{op: unsharp_mask, inputs: {{image: cut}}, params: {{amount: 1.0, sigma: 2.0}}}}
 outputs:
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--stages", action="store_true", help="where our own time goes, instead")
     given = parser.parse_args()
     width, height = (960, 540) if given.small else (WIDTH, HEIGHT)
+    pyvips.cache_set_max(0)  # else it decodes the files once and for all
     with tempfile.TemporaryDirectory() as folder:
         asset = Asset(Path(folder), width, height)
         if given.stages:

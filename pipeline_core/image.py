@@ -22,6 +22,8 @@ ALPHA_STATES = ("none", "straight", "associated")
 DTYPES = ("uint8", "uint16", "float16", "float32")
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 COLOR_CHANNELS = frozenset("RGBY")
+BAND = 1 << 15
+"""Pixels at once, for loops that would leave a core's cache."""
 _NAMES: dict[Any, str] = {}
 
 
@@ -248,10 +250,7 @@ class Image(Raster):
             return self
         if self.color == "data":
             return replace(self, alpha="associated")
-        pixels = self.pixels.clone()
-        where = self.color_indices
-        pixels[:, where] *= pixels[:, [self.channels.index("A")]]
-        return self.with_pixels(pixels, alpha="associated")
+        return self._by_alpha("associated")
 
     def unassociate(self) -> Image:
         """Colour divided by alpha; where alpha is 0 colour stays as it is, as in OpenImageIO's `unpremult`.
@@ -262,13 +261,23 @@ class Image(Raster):
             return self
         if self.color == "data":
             return replace(self, alpha="straight")
+        return self._by_alpha("straight")
+
+    def _by_alpha(self, state: Alpha) -> Image:
+        """Colour multiplied by alpha, or divided by it where it is not 0."""
+        where, at = self.color_indices, self.index("A")
+        if self.device == "cpu" and not getattr(self.buffer, "requires_grad", False):
+            buffer = self.buffer if isinstance(self.buffer, np.ndarray) else self.buffer.numpy()
+            return replace(self, buffer=_weighed(buffer, where, at, multiply=state == "associated"), alpha=state)
         import torch
 
         pixels = self.pixels.clone()
-        alpha = pixels[:, [self.channels.index("A")]]
-        where = self.color_indices
-        pixels[:, where] /= torch.where(alpha == 0, torch.ones_like(alpha), alpha)
-        return self.with_pixels(pixels, alpha="straight")
+        alpha = pixels[:, [at]]
+        if state == "associated":
+            pixels[:, where] *= alpha
+        else:
+            pixels[:, where] /= torch.where(alpha == 0, torch.ones_like(alpha), alpha)
+        return self.with_pixels(pixels, alpha=state)
 
     def with_alpha_state(self, alpha: Alpha) -> Image:
         """Associated or straight as asked; for handing back the state an operation was given."""
@@ -347,6 +356,27 @@ def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
         return np.asarray(buffer, np.float32)
     # Dividing is correctly rounded; multiplying by the reciprocal is not, and 8-bit round trips must be exact.
     return np.asarray(np.divide(buffer, np.float32(scale), dtype=np.float32))
+
+
+def _weighed(buffer: np.ndarray[Any, Any], where: list[int], at: int, *, multiply: bool) -> np.ndarray[Any, Any]:
+    """The channels `where` multiplied by the channel `at`, or divided by it where it is not 0; the others as floats.
+
+    A band of rows at a time stays in a core's cache, and whole pixels are weighed at once: a loop over four neighbours
+    in memory is many times slower than one over all of them.
+    """
+    result = np.empty(buffer.shape, np.float32)
+    rows = max(1, BAND // buffer.shape[2])
+    weights = np.ones((min(rows, buffer.shape[1]), *buffer.shape[2:]), np.float32)
+    for item, out in zip(buffer, result, strict=True):
+        for start in range(0, buffer.shape[1], rows):
+            part = _to_float(item[start : start + rows])
+            weight, alpha = weights[: len(part)], part[..., at]
+            if not multiply:
+                alpha = np.where(alpha == 0, np.float32(1), alpha)
+            for channel in where:
+                weight[..., channel] = alpha
+            (np.multiply if multiply else np.divide)(part, weight, out=out[start : start + rows])
+    return result
 
 
 def _no_memory(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
