@@ -5,18 +5,14 @@ it and filled smoothly, as the operation does it; the network learns what is mis
 Charbonnier at first (Lai et al., Fast and Accurate Image Super-Resolution with Deep Laplacian Pyramid Networks, 2018),
 then the root of each crop's mean square error. The weights kept are a moving average of those trained.
 
-Killed and started again, it goes on from its last checkpoint, in `training/out`.
+Killed and started again, it goes on from its last checkpoint, in `training/out`. `--device cuda --batch 64` for a GPU.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import math
-import os
-import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cv2
@@ -25,66 +21,49 @@ import torch
 from pipeline_models.inpaint.diffusion import diffused
 from pipeline_models.networks import in_channels_last, make
 from torch import Tensor, nn
-from torch.nn import functional
 
+from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.crops import Crops, between, of_photographs, swapped
 from training.holes import irregular
-from training.photographs import HELD_BACK, SOURCE, photograph, photographs
+from training.photographs import HELD_BACK, SOURCE, photograph
 from training.weights import write_model
 
 NAME = "photo-inpaint"
-OUT = Path(__file__).with_name("out")
 CONFIG: dict[str, Any] = {"channels": 3, "widths": [32, 64, 96], "down": [1, 2], "middle": 3, "up": [2, 2]}
-BATCH, SIDE = 12, 128
-RATE, WARMING, AVERAGING, SQUARES_FROM = 1.2e-3, 100, 0.998, 0.55
+SIDE, SCALES = 128, (1.0, 0.75, 0.5)
+RATE, WARMING, AVERAGING, SQUARES_FROM = 1.2e-3, 200, 0.998, 0.55
 SPREAD = 0.25
 """Colours are given to the network as differences from their mean, in units of this."""
 
+HOLES, AT_ONCE = 4096, 4
+"""So many holes are drawn before; so many batches are filled smoothly together, which takes no longer on a GPU."""
 
-class Crops:
-    """Random crops with holes, drawn from every photograph at several sizes."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
-        self.pictures: list[Tensor] = []
-        for pixels in photographs().values():
-            whole = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-            for scale in (1.0, 0.75, 0.5):
-                height, width = (round(side * scale) for side in whole.shape[-2:])
-                if min(height, width) >= SIDE:
-                    size = (height, width)
-                    smaller = functional.interpolate(whole, size=size, mode="bicubic", antialias=True).clamp(0, 1)
-                    self.pictures.append(whole if scale == 1 else smaller)
-        areas = np.array([math.sqrt(part.shape[-1] * part.shape[-2]) for part in self.pictures])
-        self.shares = areas / areas.sum()
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """What is wanted, and the holes in it."""
-        pairs = [(self._crop(), self._hole()) for _ in range(BATCH)]
-        wanted, holes = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        return wanted, holes
-
-    def _crop(self) -> Tensor:
-        random = self.random
-        for _ in range(3):  # flat crops teach little: most of them are drawn again
-            picture = self.pictures[random.choice(len(self.pictures), p=self.shares)]
-            top, left = (int(random.integers(0, side - SIDE + 1)) for side in picture.shape[-2:])
-            crop = picture[..., top : top + SIDE, left : left + SIDE]
-            if float(crop.std(dim=(-1, -2)).mean()) > 0.04:
-                break
-        crop = torch.rot90(crop, int(random.integers(4)), (-1, -2))
-        if random.random() < 0.5:
-            crop = crop.flip(-1)
-        if random.random() < 0.5:
-            crop = crop[:, random.permutation(3)]
-        gray = bool((crop[:, 0] == crop[:, 1]).all())
-        gains = random.uniform(0.6, 1.0, 3) if gray and random.random() < 0.5 else np.full(3, random.uniform(0.6, 1.1))
-        return crop * torch.from_numpy(gains.astype(np.float32)).view(1, 3, 1, 1)
-
-    def _hole(self) -> Tensor:
-        random = self.random
+def drawn(count: int, seed: int) -> Tensor:
+    """Holes, `(1, SIDE, SIDE)` each."""
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
         scale = float(np.exp(random.uniform(math.log(0.4), math.log(1.3))))
-        hole = irregular(SIDE, SIDE, random, random.uniform(0.04, 0.28), strokes=random.uniform(0.3, 1), scale=scale)
-        return torch.from_numpy(hole).float()[None, None]
+        share, strokes = random.uniform(0.04, 0.28), random.uniform(0.3, 1)
+        found.append(irregular(SIDE, SIDE, random, share, strokes=strokes, scale=scale))
+    return torch.from_numpy(np.stack(found))[:, None].float()
+
+
+def batches(crops: Crops, holes: Crops, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """What is wanted, its smooth fill, and where the holes are, for ever."""
+    every = torch.arange(HOLES, device=holes.numbers.device)
+    while True:
+        wanted = swapped(crops.some(AT_ONCE * count))
+        which = every[torch.randint(HOLES, (len(wanted),), device=wanted.device)]
+        hole = holes.some(len(wanted), which, tries=1)
+        gray = (wanted[:, :1] == wanted).all(1, keepdim=True).flatten(1).all(1)
+        tinted = (gray & (torch.rand(len(wanted), device=wanted.device) < 0.5)).view(-1, 1)
+        one = between(0.6, 1.1, len(wanted), 1, device=wanted.device)
+        gains = torch.where(tinted, between(0.6, 1.0, len(wanted), 3, device=wanted.device), one)
+        spread = SPREAD * between(0.6, 1.6, len(wanted), 1, 1, 1, device=wanted.device)
+        wanted, filled = prepared(wanted * gains.view(-1, 3, 1, 1), hole, spread)
+        yield from zip(*(torch.split(part, count) for part in (wanted, filled, hole)), strict=True)
 
 
 def prepared(wanted: Tensor, holes: Tensor, spread: Tensor | float = SPREAD) -> tuple[Tensor, Tensor]:
@@ -101,55 +80,6 @@ def loss_of(found: Tensor, wanted: Tensor, holes: Tensor, squares: bool) -> Tens
     if squares:
         return (error.mean((1, 2, 3)) + 1e-5).sqrt().mean()
     return ((error + 1e-4).sqrt() * holes).sum() / (holes.sum() * wanted.shape[1])
-
-
-def train(minutes: float, seed: int = 1) -> nn.Module:
-    """Trains for so many minutes of processor time, checkpoints counted in."""
-    torch.manual_seed(seed)
-    network = in_channels_last(make("gated_inpainter", CONFIG))
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
-    step, spent = 0, 0.0
-    checkpoint = OUT / f"{NAME}.pt"
-    if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(kept["network"])
-        average.load_state_dict(kept["average"])
-        optimizer.load_state_dict(kept["optimizer"])
-        step, spent = kept["step"], kept["spent"]
-    crops = Crops(seed + step)
-    units = np.random.default_rng(seed + step)
-    began, told = time.process_time() - spent, time.time()
-    while (done := (time.process_time() - began) / (60 * minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2)
-        wanted, holes = crops.batch()
-        spread = torch.from_numpy(SPREAD * units.uniform(0.6, 1.6, (BATCH, 1, 1, 1)).astype(np.float32))
-        wanted, filled = prepared(wanted, holes, spread)
-        with torch.autocast("cpu", torch.bfloat16):  # half as long where a processor multiplies it
-            added = network(filled.contiguous(memory_format=torch.channels_last), holes).float()
-        loss = loss_of(added, wanted, holes, squares=done > SQUARES_FROM)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        with torch.no_grad():
-            keep = min(AVERAGING, step / (step + 20))
-            for kept_part, part in zip(average.parameters(), network.parameters(), strict=True):
-                kept_part.lerp_(part, 1 - keep)
-        if time.time() - told > 120:
-            told = time.time()
-            gains = {name: round(row["gain"], 3) for name, row in measure(average, shares=(0.175,)).items()}
-            spent = time.process_time() - began
-            print(f"{done:.1%} {spent:.0f} s step {step} loss {loss.item():.5f} gains {gains}", flush=True)
-            OUT.mkdir(exist_ok=True)
-            torch.save(
-                {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-                 "step": step, "spent": spent}, checkpoint.with_suffix(".new"),
-            )  # fmt: skip
-            os.replace(checkpoint.with_suffix(".new"), checkpoint)
-    return average
 
 
 def psnr(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> float:
@@ -183,20 +113,36 @@ def measure(network: nn.Module, shares: tuple[float, ...] = (0.1, 0.175, 0.25)) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=40, help="of processor time")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    network = train(given.minutes)
+    given = options(40, 12, __doc__).parse_args()
+    prepare(given)
+    network = in_channels_last(make("gated_inpainter", CONFIG).to(given.device))
+    mean = copy.deepcopy(network)
+    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    crops = of_photographs(SIDE, SCALES, given.device)
+    holes = Crops([*drawn(HOLES, 1)], SIDE, given.device)
+    parts = {"network": network, "mean": mean, "optimizer": optimizer}
+    course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", parts, given.device)
+    for (step, done), (wanted, filled, hole) in zip(course, batches(crops, holes, given.batch), strict=False):
+        set_rate(optimizer, RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2))
+        with torch.autocast(
+            given.device.partition(":")[0], torch.bfloat16
+        ):  # half as long; what is trained stays float32
+            found = network(filled.contiguous(memory_format=torch.channels_last), hole)
+        loss = loss_of(found.float(), wanted, hole, squares=done > SQUARES_FROM)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        follow(mean, network, min(AVERAGING, (step + 1) / (step + 21)))
+        course.told = {"loss": loss.detach()}
+    mean.cpu()
     figures = {
-        "psnr_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(network).items()},
+        "psnr_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(mean).items()},
         "on": "photographs held back from training, irregular holes over 10, 17.5 and 25 %, whole picture",
     }
-    minutes = f"{given.minutes:g}"
     model = write_model(
-        NAME, network, architecture="gated_inpainter", config=CONFIG, task="fill holes in photographs", data=SOURCE,
-        script=f"python -m training.inpaint --minutes {minutes}", figures=figures, cost=f"{minutes} minutes of processor time",
+        NAME, mean, architecture="gated_inpainter", config=CONFIG, task="fill holes in photographs", data=SOURCE,
+        script="python -m training.inpaint", figures=figures, folder=given.weights, **cost(given, course.step),
     )  # fmt: skip
     print(model, figures)
 

@@ -3,42 +3,35 @@
 Pairs are made from photographs: a crop, turned, mirrored, shrunk by a random factor and with its colours changed, is
 what is wanted; the same shrunk by the factor with an antialiased bicubic filter is what is given. Every eighth pair is
 of stripes, of any direction and width: where photographs are few, a network learns from them to see stripes of its own
-in what shrinking leaves of wood or cloth. The loss is quadratic for small errors (Charbonnier et al., Deterministic
-edge-preserving regularization in computed imaging, 1997), so that where the given leaves several answers open, their
-mean is learned. `photo-x2` first learns without stripes, by the size of the errors alone. The weights kept are a moving
-average of those trained.
+in what shrinking leaves of wood or cloth. The loss is the size of the errors at first, then quadratic for small ones
+(Charbonnier et al., Deterministic edge-preserving regularization in computed imaging, 1997), so that where the given
+leaves several answers open, their mean is learned. The weights kept are a moving average of those trained.
 
-Killed and started again, it goes on from its last checkpoint, in `training/out`.
+Killed and started again, it goes on from its last checkpoint, in `training/out`. `--device cuda --batch 64` for a GPU.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import math
-import os
-import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pipeline_models.networks import in_channels_last, make
 from pipeline_models.networks.residual_upscaler import ResidualUpscaler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.photographs import HELD_BACK, SOURCE, photograph, photographs
+from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.crops import Crops, between, of_photographs, swapped
+from training.photographs import HELD_BACK, SOURCE, photograph
 from training.weights import write_model
 
-OUT = Path(__file__).with_name("out")
-BATCH, GIVEN = 16, {2: 40, 4: 24}
-FIRST, STEPS = {2: 6250, 4: 0}, {2: 6750, 4: 5000}
-"""Steps of the first part, without stripes, and of both together."""
-
-RATE, WARMING, AVERAGING = 1.5e-3, 100, 0.999
-QUADRATIC = (0.001, 0.05)
-"""Errors up to about this count by their square, larger ones by their size; in the first part and then."""
+GIVEN = {2: 40, 4: 24}
+SCALES = (1.0, 0.8, 0.64, 0.5)
+RATE, WARMING, AVERAGING = 1.5e-3, 200, 0.999
+SQUARES_FROM, QUADRATIC = 0.5, (0.001, 0.05)
+"""Errors up to about this count by their square, larger ones by their size; at first and then."""
 
 STRIPED = 8
 """One of so many pairs is of stripes."""
@@ -55,127 +48,49 @@ def shrunk(pixels: Tensor, factor: int) -> Tensor:
     return small.clamp(0, 1).mul(255).round().div(255)
 
 
-class Crops:
-    """Random wanted crops, drawn from a pyramid of every photograph at several sizes."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.random = size, np.random.default_rng(seed)
-        self.pictures: list[Tensor] = []
-        for pixels in photographs().values():
-            whole = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-            for scale in (1.0, 0.8, 0.64, 0.5):
-                if min(round(side * scale) for side in whole.shape[-2:]) >= size:
-                    self.pictures.append(scaled(whole, scale) if scale < 1 else whole)
-        areas = np.array([math.sqrt(part.shape[-1] * part.shape[-2]) for part in self.pictures])
-        self.shares = areas / areas.sum()
-
-    def batch(self, striped: bool) -> Tensor:
-        return torch.cat([self._stripes() if striped and i % STRIPED == 0 else self._crop() for i in range(BATCH)])
-
-    def _crop(self) -> Tensor:
-        random, size = self.random, self.size
-        for _ in range(4):  # flat crops teach little: most of them are drawn again
-            picture = self.pictures[random.choice(len(self.pictures), p=self.shares)]
-            top, left = (int(random.integers(0, side - size + 1)) for side in picture.shape[-2:])
-            crop = picture[..., top : top + size, left : left + size]
-            if float(crop.std(dim=(-1, -2)).mean()) > 0.04:
-                break
-        crop = torch.rot90(crop, int(random.integers(4)), (-1, -2))
-        if random.random() < 0.5:
-            crop = crop.flip(-1)
-        if random.random() < 0.5:
-            crop = crop[:, random.permutation(3)]
-        if random.random() < 0.2:
-            crop = 1 - crop
-        contrast = float(random.uniform(0.6, 1.0))
-        return crop * contrast + float(random.uniform(0, 1 - contrast))
-
-    def _stripes(self) -> Tensor:
-        """Waves between two colours, fine to coarse, more or less steep and bent, under some noise."""
-        random, size = self.random, self.size
-        down, across = np.mgrid[:size, :size] / size - 0.5
-        angle, bend = random.uniform(0, np.pi), random.normal(0, 0.3, 3)
-        along = across * np.cos(angle) + down * np.sin(angle)
-        along = along + bend[0] * across**2 + bend[1] * across * down + bend[2] * down**2
-        cycles = size * np.exp(random.uniform(np.log(0.02), np.log(0.5)))
-        wave = np.tanh(np.sin(2 * np.pi * (along * cycles + random.random())) * np.exp(random.uniform(-1, 2)))
-        one, other = random.random((2, 3, 1, 1))
-        pixels = one + (other - one) * (wave / np.abs(wave).max() + 1) / 2 + random.normal(0, 0.02, (3, size, size))
-        return torch.from_numpy(pixels.astype(np.float32))[None].clamp(0, 1)
+def wanted_batch(crops: Crops, count: int) -> Tensor:
+    """Crops with their colours changed, and stripes among them."""
+    striped = count // STRIPED
+    found = swapped(crops.some(count - striped))
+    inverted = torch.rand(len(found), 1, 1, 1, device=found.device) < 0.2
+    found = torch.where(inverted, 1 - found, found)
+    contrast = between(0.6, 1, len(found), 1, 1, 1, device=found.device)
+    found = found * contrast + torch.rand_like(contrast) * (1 - contrast)
+    return torch.cat([found, stripes(striped, crops.size, found.device)])
 
 
-def scaled(pixels: Tensor, scale: float) -> Tensor:
-    size = tuple(round(side * scale) for side in pixels.shape[-2:])
-    return functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+def stripes(count: int, size: int, device: torch.device) -> Tensor:
+    """Waves between two colours, fine to coarse, more or less steep and bent, under some noise."""
+
+    def one_each(low: float, high: float) -> Tensor:
+        return between(low, high, count, 1, 1, 1, device=device)
+
+    places = torch.arange(size, device=device) / size - 0.5
+    down, across = places.view(1, 1, -1, 1), places.view(1, 1, 1, -1)
+    angle = one_each(0, math.pi)
+    bend = torch.randn(3, count, 1, 1, 1, device=device) * 0.3
+    along = across * angle.cos() + down * angle.sin()
+    along = along + bend[0] * across**2 + bend[1] * across * down + bend[2] * down**2
+    cycles = size * one_each(math.log(0.02), math.log(0.5)).exp()
+    wave = ((2 * math.pi * (along * cycles + one_each(0, 1))).sin() * one_each(-1, 2).exp()).tanh()
+    one, other = torch.rand(2, count, 3, 1, 1, device=device)
+    pixels: Tensor = one + (other - one) * (wave / wave.abs().amax((1, 2, 3), keepdim=True) + 1) / 2
+    return (pixels + 0.02 * torch.randn_like(pixels)).clamp(0, 1)
 
 
 def loss_of(found: Tensor, wanted: Tensor, quadratic: float) -> Tensor:
     return (((found - wanted) ** 2 + quadratic**2).sqrt() - quadratic).mean()
 
 
-def rate(step: int, first: int, steps: int) -> float:
-    """A cosine over all of it; the second part begins where the first, cut short, ends, or at its top."""
-    cut = 0.67
-    if step < first:
-        return RATE * min(1.0, (step + 1) / WARMING) * (1 + math.cos(math.pi * cut * step / first)) / 2
-    top = RATE * (1 + math.cos(math.pi * cut)) / 2 if first else RATE * min(1.0, (step + 1) / WARMING)
-    return top * max(0.01, (1 + math.cos(math.pi * (step - first) / (steps - first))) / 2)
-
-
-def train(factor: int, steps: int, seed: int = 1) -> tuple[ResidualUpscaler, float]:
-    """The network after so many steps, and the seconds of processor time that they took."""
-    torch.manual_seed(seed)
+def begun(factor: int, device: str) -> ResidualUpscaler:
+    """A network that enlarges as bicubic does, nearly."""
     network = make("residual_upscaler", CONFIG[factor])
     assert isinstance(network, ResidualUpscaler)
-    in_channels_last(network)
-    with torch.no_grad():  # begin as bicubic
+    with torch.no_grad():
         network.last.weight.mul_(0.1)
         network.last.bias.zero_()  # type: ignore[union-attr]  # it has one
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
-    first, step, spent = FIRST[factor], 0, 0.0
-    checkpoint = OUT / f"photo-x{factor}.pt"
-    if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(kept["network"])
-        average.load_state_dict(kept["average"])
-        optimizer.load_state_dict(kept["optimizer"])
-        step, spent = kept["step"], kept["spent"]
-    crops = Crops(GIVEN[factor] * factor, seed + step)
-    began, told = time.process_time() - spent, time.time()
-    while step < steps:
-        done = step / steps
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, first, steps)
-        wanted = crops.batch(striped=step >= first)
-        given = shrunk(wanted, factor).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT):
-            found = network(given)
-        loss = loss_of(found.float(), wanted, QUADRATIC[step >= first])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
-        nn.utils.clip_grad_norm_(network.parameters(), 0.5)
-        optimizer.step()
-        step += 1
-        with torch.no_grad():
-            keep = min(AVERAGING, step / (step + 20))
-            for kept_part, part in zip(average.parameters(), network.parameters(), strict=True):
-                kept_part.lerp_(part, 1 - keep)
-        if time.time() - told > 120:
-            told = time.time()
-            gains = {name: round(row["gain"], 3) for name, row in measure(average, factor).items()}
-            print(f"{done:.1%} step {step} loss {loss.item():.5f} gains {gains}", flush=True)
-            OUT.mkdir(exist_ok=True)
-            torch.save(
-                {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-                 "step": step, "spent": time.process_time() - began}, checkpoint.with_suffix(".new"),
-            )  # fmt: skip
-            os.replace(checkpoint.with_suffix(".new"), checkpoint)
-    return average, time.process_time() - began
-
-
-BFLOAT = True
-"""Half as long on a processor that multiplies bfloat16; the numbers that are trained stay float32."""
+    in_channels_last(network.to(device))
+    return network
 
 
 def luma(pixels: Tensor) -> Tensor:
@@ -211,25 +126,42 @@ def measure(network: nn.Module, factor: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(20, 16, __doc__)
     parser.add_argument("factor", type=int, choices=(2, 4))
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    prepare(given)
     factor: int = given.factor
-    steps = given.steps or STEPS[factor]
-    network, seconds = train(factor, steps)
+    name = f"photo-x{factor}"
+    network = begun(factor, given.device)
+    mean = copy.deepcopy(network)
+    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    crops = of_photographs(GIVEN[factor] * factor, SCALES, given.device)
+    parts = {"network": network, "mean": mean, "optimizer": optimizer}
+    course = Course(given.minutes, given.checkpoint or OUT / f"{name}.pt", parts, given.device)
+    for step, done in course:
+        set_rate(optimizer, RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2))
+        wanted = wanted_batch(crops, given.batch)
+        small = shrunk(wanted, factor).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(
+            given.device.partition(":")[0], torch.bfloat16
+        ):  # half as long; what is trained stays float32
+            found = network(small)
+        loss = loss_of(found.float(), wanted, QUADRATIC[done > SQUARES_FROM])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
+        nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimizer.step()
+        follow(mean, network, min(AVERAGING, (step + 1) / (step + 21)))
+        course.told = {"loss": loss.detach()}
+    mean.cpu()
     figures: dict[str, Any] = {
-        "psnr_luma_db": {
-            name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(network, factor).items()
-        },
+        "psnr_luma_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(mean, factor).items()},
         "on": "photographs held back from training, shrunk by antialiased bicubic, borders shaved",
     }
     model = write_model(
-        f"photo-x{factor}", network, architecture="residual_upscaler", config=CONFIG[factor],
-        task=f"enlarge photographs {factor} times", data=SOURCE, script=f"python -m training.photo {factor}", figures=figures,
-        cost=f"{steps} steps, {seconds / 60:.0f} minutes of processor time",
+        name, mean, architecture="residual_upscaler", config=CONFIG[factor], task=f"enlarge photographs {factor} times",
+        data=SOURCE, script=f"python -m training.photo {factor}", figures=figures, folder=given.weights,
+        **cost(given, course.step),
     )  # fmt: skip
     print(model, figures)
 

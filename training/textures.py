@@ -1,42 +1,48 @@
-"""Trains `textures`, a spatial GAN of materials: `python -m training.textures [--minutes N] [--figures]`.
+"""Trains `textures`, a spatial GAN of materials: `python -m training.textures [--figures]`.
 
 On the pictures `brick`, `grass` and `gravel` of scikit-image (512x512, gray, from texture libraries in the public domain);
-the lowest quarter of each is held back. A discriminator of patches (hinge loss; J. Lim and J. Ye, "Geometric GAN", 2017;
-labels by projection, T. Miyato and M. Koyama, "cGANs with Projection Discriminator", 2018) tells made from real, and the
-sliced Wasserstein distance of patches of Laplacian pyramids (T. Karras et al. 2018, section 5) pulls their statistics
-together. The weights that are kept are a running mean.
+the lowest quarter of each is held back. Two discriminators of patches, one of them at half the size (hinge loss; J. Lim and
+J. Ye, "Geometric GAN", 2017; labels by projection, T. Miyato and M. Koyama, "cGANs with Projection Discriminator", 2018)
+tell made from real, and the sliced Wasserstein distance of patches of Laplacian pyramids (T. Karras et al. 2018, section 5)
+pulls their statistics together. The weights that are kept are a running mean.
+
+Killed and started again, it goes on from its last checkpoint, in `training/out`. `--device cuda --batch 18` for a GPU; a
+processor alone takes very long.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image as Picture
 from pipeline_models.networks import make
 from pipeline_models.vision.distances import sliced_wasserstein
 from pipeline_models.vision.pyramid import laplacian, patches
-from torch import nn
-from torch.nn.functional import leaky_relu
-from torch.nn.utils.parametrizations import spectral_norm
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, leaky_relu, normalize
 
+from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.crops import Crops
 from training.weights import write_model
 
 NAME = "textures"
 LABELS = ("brick", "grass", "gravel")
-CONFIG = {"channels": 1, "labels": list(LABELS), "latent_channels": 16, "width": 48}
+CONFIG = {"channels": 1, "labels": list(LABELS), "coarse": 24, "widths": [128, 112, 80, 48, 32], "latent_channels": 364}
 HELD_BACK = 128
 """Rows at the bottom of each picture that the figures are measured on."""
-CROP, BATCH = 128, 6
-RATE = 1e-3
-LEVELS, PATCH, PATCHES, DIRECTIONS = 4, 7, 1024, 96
-ADVERSARIAL = 0.02, 0.3
-"""Weight of the discriminator's say beside the distance of statistics: for the first third of the time, and after it."""
-Pictures = dict[int, torch.Tensor]
+CROP = 160
+RATE, FALLING = 6e-4, 0.6
+"""The rate falls to nothing after this share of the time."""
+LEVELS, PATCH, PATCHES, DIRECTIONS = 5, 7, 2048, 96
+STATISTICS = 1.0
+"""Weight of the distance of statistics beside the discriminators' say."""
+AVERAGING = 0.998
+Pictures = dict[int, Tensor]
 
 
 def pictures(*, held_back: bool) -> Pictures:
@@ -50,124 +56,151 @@ def pictures(*, held_back: bool) -> Pictures:
     return found
 
 
-def crops(found: Pictures, labels: torch.Tensor, generator: torch.Generator, size: int = CROP) -> torch.Tensor:
-    """`(B, 1, size, size)`, mirrored by chance; grass and gravel look the same from any side."""
-    made = []
-    for label in labels.tolist():
-        picture = found[label]
-        top = int(torch.randint(picture.shape[1] - size + 1, (1,), generator=generator))
-        left = int(torch.randint(picture.shape[2] - size + 1, (1,), generator=generator))
-        crop = picture[:, top : top + size, left : left + size]
-        chance = torch.rand(3, generator=generator)
-        if chance[0] < 0.5:
-            crop = crop.flip(2)
-        if LABELS[label] != "brick" and chance[1] < 0.5:
-            crop = crop.flip(1)
-        if LABELS[label] != "brick" and chance[2] < 0.5:
-            crop = crop.transpose(1, 2)
-        made.append(crop)
-    return torch.stack(made)
+def some(crops: Crops, labels: Tensor) -> Tensor:
+    """`(B, 1, size, size)` of these materials; grass and gravel look the same from any side, brick only mirrored."""
+    ways = torch.randint(8, labels.shape, device=labels.device)
+    return crops.some(len(labels), labels, torch.where(labels == LABELS.index("brick"), ways % 4, ways), tries=1)
+
+
+class Bounded(nn.Conv2d):
+    """A convolution that stretches nothing: its numbers are divided by their largest singular value.
+
+    T. Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018. torch's own is none for numbers of
+    mixed precision.
+    """
+
+    def __init__(self, entering: int, leaving: int, size: int, stride: int, padding: int) -> None:
+        super().__init__(entering, leaving, size, stride, padding)
+        self.way: Tensor
+        self.register_buffer("way", torch.randn(leaving))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            rows = self.weight.flatten(1)
+            with torch.no_grad():
+                other = normalize(rows.T @ self.way, dim=0)
+                self.way = normalize(rows @ other, dim=0)
+            weight = self.weight / (self.way @ rows @ other)
+        found: Tensor = self._conv_forward(x, weight, self.bias)
+        return found
 
 
 class Discriminator(nn.Module):
-    """Whether patches are real, at two scales."""
+    """Whether patches are real."""
 
-    def __init__(self, width: int = 40) -> None:
+    def __init__(self, widths: tuple[int, ...] = (48, 96, 192, 256)) -> None:
         super().__init__()
-        sizes = (1, width, 2 * width, 4 * width)
-        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 5, 2, 2)) for a, b in pairwise(sizes))
-        self.score = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, 1, 1))
-        self.embedding = nn.Embedding(len(LABELS), sizes[-1])
+        self.first = nn.Conv2d(1, widths[0], 3, 1, 1)
+        self.layers = nn.ModuleList(Bounded(a, b, 4, 2, 1) for a, b in pairwise((widths[0], *widths)))
+        self.last = Bounded(widths[-1], widths[-1], 3, 1, 1)
+        self.score = Bounded(widths[-1], 1, 1, 1, 0)
+        self.embedding = nn.Embedding(len(LABELS), widths[-1])
 
-    def forward(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        x = pixels * 4 - 2
+    def forward(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        x = leaky_relu(self.first(pixels * 4 - 2), 0.2)
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
-        said: torch.Tensor = self.score(x) + (x * self.embedding(labels)[:, :, None, None]).mean(1, keepdim=True)
+        x = leaky_relu(self.last(x), 0.2)
+        weight = self.embedding(labels)[:, :, None, None] / x.shape[1] ** 0.5
+        said: Tensor = self.score(x) + (x * weight).sum(1, keepdim=True)
         return said
 
 
-def apart(made: torch.Tensor, real: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The sliced Wasserstein distance of the patches of two batches, over all levels; it has gradients."""
+class Critics(nn.Module):
+    """One at full size and one at half of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = Discriminator(), Discriminator()
+
+    def forward(self, pixels: Tensor, labels: Tensor) -> list[Tensor]:
+        return [self.fine(pixels, labels).float(), self.coarse(avg_pool2d(pixels, 2), labels).float()]
+
+
+def apart(made: Tensor, real: Tensor) -> Tensor:
+    """The sliced Wasserstein distance of the patches of two batches, over all levels, mean over the materials."""
     total = made.new_zeros(())
-    for level, other in zip(
-        laplacian(made, LEVELS, (False, False)), laplacian(real, LEVELS, (False, False)), strict=True
-    ):
-        vectors = []
-        for part in (level, other):
-            which = torch.randint(len(part), (PATCHES,), generator=generator)
-            where = torch.rand(PATCHES, 2, generator=generator)
-            vectors.append(patches(part, PATCH, which, where, (False, False)).flatten(1))
-        scale = vectors[1].std() + 1e-4
-        directions = torch.randn(vectors[0].shape[1], DIRECTIONS, generator=generator)
-        directions = directions / directions.norm(dim=0, keepdim=True)
-        shadows = [(directions.T @ part.T / scale).sort(dim=1).values for part in vectors]
+    for pair in zip(laplacian(made, LEVELS, (False, False)), laplacian(real, LEVELS, (False, False)), strict=True):
+        vectors = [_patches(part) for part in pair]
+        scale = vectors[1].std((1, 2), keepdim=True) + 1e-4
+        directions = normalize(torch.randn(DIRECTIONS, vectors[0].shape[1], device=made.device), dim=1)
+        shadows = [(directions @ part / scale).sort(dim=2).values for part in vectors]
         total = total + (shadows[0] - shadows[1]).abs().mean()
     return total
 
 
-def noise_for(network: Any, count: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    """A grid for square pictures, for any network with the interface of `TextureGenerator`."""
+def _patches(level: Tensor) -> Tensor:
+    """`(labels, PATCH * PATCH, PATCHES)`, from anywhere in the pictures of each label."""
+    count, _, height, width = level.shape
+    device = level.device
+    each, shape = count // len(LABELS), (len(LABELS), 1, PATCHES)
+    corner = torch.randint(each, shape, device=device)
+    corner = corner + torch.arange(0, count, each, device=device).view(-1, 1, 1)
+    corner = corner * height + torch.randint(height - PATCH + 1, shape, device=device)
+    corner = corner * width + torch.randint(width - PATCH + 1, shape, device=device)
+    reach = torch.arange(PATCH, device=device)
+    return level.flatten()[corner + (reach[:, None] * width + reach).view(-1, 1)]
+
+
+def noise_for(network: Any, count: int, size: int, generator: torch.Generator | None = None) -> Tensor:
+    """A grid for square pictures, for any network with the interface of `TexturePyramid`."""
     cells = size // network.stride + 2 * network.margin
-    return torch.randn(count, network.latent_channels, cells, cells, generator=generator)
+    device = next(network.parameters()).device
+    return torch.randn(count, network.latent_channels, cells, cells, generator=generator, device=device)
 
 
-def train(minutes: float, checkpoint: Path) -> nn.Module:
-    """The running mean of a generator trained for so long; goes on from a checkpoint."""
-    torch.manual_seed(3)
-    generator, critic = make("texture_generator", CONFIG), Discriminator()
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub lacks it
+def train(given: Any) -> tuple[nn.Module, int]:
+    """The running mean of a generator trained for so long, and how many steps that took."""
+    device: str = given.device
+    generator, critics = make("texture_pyramid", CONFIG).to(device), Critics().to(device)
+    for part in (generator, critics):
+        part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub lacks it
     mean = copy.deepcopy(generator)
-    first = torch.optim.Adam(generator.parameters(), RATE, betas=(0.5, 0.99))
-    second = torch.optim.Adam(critic.parameters(), RATE, betas=(0.0, 0.99))
-    step, before = 0, 0.0
-    parts: dict[str, Any] = {"generator": generator, "critic": critic, "mean": mean, "first": first, "second": second}
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-        step, before = saved["step"], saved["minutes"]
-    real = pictures(held_back=False)
-    last = time.monotonic()
-    began = last - 60 * before
-    while (passed := (time.monotonic() - began) / 60) < minutes:
+    first = torch.optim.Adam(generator.parameters(), RATE, betas=(0.0, 0.99))
+    second = torch.optim.Adam(critics.parameters(), RATE, betas=(0.0, 0.99))
+    parts = {"generator": generator, "critics": critics, "mean": mean, "first": first, "second": second}
+    each = given.batch // len(LABELS)
+    labels = torch.arange(len(LABELS), device=device).repeat_interleave(each)
+    crops = Crops([*pictures(held_back=False).values()], CROP, device)
+    kind = device.partition(":")[0]
+    course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", parts, device)
+    for step, done in course:
         for optimizer in (first, second):
-            for group in optimizer.param_groups:
-                group["lr"] = RATE * min(1.0, 4 * (1 - passed / minutes) + 0.02)
-        chance = torch.Generator().manual_seed(step)
-        labels = torch.full((BATCH,), step % len(LABELS))
-        wanted = crops(real, labels, chance)
-        with torch.autocast("cpu", torch.bfloat16):  # half of the time
-            made = generator(noise_for(generator, BATCH, CROP, chance), labels)
-        made = made.float()
-        said = (critic(wanted, labels), critic(made.detach(), labels))
-        loss = (1 - said[0]).relu().mean() + (1 + said[1]).relu().mean()
+            set_rate(optimizer, RATE * min(1.0, (step + 1) / 100, (1 - done) / (1 - FALLING) + 0.01))
+        wanted = some(crops, labels)
+        with torch.autocast(kind, torch.bfloat16):  # half of the time
+            made = generator(noise_for(generator, len(labels), CROP), labels).float()
+            # Together, so that both are judged by the same critics.
+            said = critics(torch.cat([wanted, made.detach()]), torch.cat([labels, labels]))
+        loss = sum((1 - one[: len(labels)]).relu().mean() + (1 + one[len(labels) :]).relu().mean() for one in said)
         second.zero_grad(set_to_none=True)
         loss.backward()
         second.step()
-        statistics = apart(made, wanted, chance)
-        loss = statistics - ADVERSARIAL[passed > minutes / 3] * critic(made, labels).mean()
+        critics.requires_grad_(False)
+        with torch.autocast(kind, torch.bfloat16):
+            found = critics(made, labels)
+        critics.requires_grad_(True)
+        statistics = apart(made, wanted)
         first.zero_grad(set_to_none=True)
-        loss.backward()
+        (STATISTICS * statistics - sum(one.mean() for one in found)).backward()
         first.step()
-        with torch.no_grad():
-            for old, new in zip(mean.parameters(), generator.parameters(), strict=True):
-                old.lerp_(new, max(0.005, 1 / (1 + step)))
-        step += 1
-        if step % 20 == 0:
-            print(f"{passed:.1f} min, step {step}: statistics {statistics.item():.3f}, critic {said[0].mean().item():.2f} "
-                  f"{said[1].mean().item():.2f}", flush=True)  # fmt: skip
-        if time.monotonic() - last > 60:
-            last = time.monotonic()
-            _save(parts, step, passed, checkpoint)
-    _save(parts, step, minutes, checkpoint)
-    return mean
+        follow(mean, generator, min(AVERAGING, (step + 1) / (step + 21)))
+        course.told = {
+            "statistics": statistics.detach(), "of the critics": loss.detach(),
+            "real": said[0][: len(labels)].mean().detach(), "made": found[0].mean().detach(),
+        }  # fmt: skip
+        if step % 2000 == 1000 and given.sheets:
+            sheet(mean, given.sheets / f"{NAME}-{step}.png")
+    return mean, course.step
 
 
-def _save(parts: dict[str, Any], step: int, minutes: float, checkpoint: Path) -> None:
-    torch.save(
-        {**{name: part.state_dict() for name, part in parts.items()}, "step": step, "minutes": minutes}, checkpoint
-    )
+@torch.no_grad()
+def sheet(network: nn.Module, path: Path) -> None:
+    """What it makes of each material, to be looked at."""
+    labels = torch.arange(len(LABELS), device=next(network.parameters()).device)
+    made = network(noise_for(network, len(LABELS), 256), labels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(np.uint8(torch.cat([*made], 2)[0].cpu().numpy() * 255 + 0.5)).save(path)
 
 
 @torch.no_grad()
@@ -175,13 +208,13 @@ def figures(network: nn.Module) -> dict[str, dict[str, float]]:
     """Sliced Wasserstein distances (mean over the levels, times 1000) to crops held back, beside that of two halves of
     the real crops."""
     found = {}
-    unseen, seen = pictures(held_back=True), pictures(held_back=False)
+    unseen, seen = (Crops([*pictures(held_back=held).values()], HELD_BACK, "cpu") for held in (True, False))
     for label, name in enumerate(LABELS):
-        chance = torch.Generator().manual_seed(1)
+        torch.manual_seed(1)
         labels = torch.full((16,), label)
-        made = network(noise_for(network, 16, CROP, chance), labels)
-        held = crops(unseen, labels, chance)
-        halves = crops(seen, labels, chance), held
+        made = network(noise_for(network, 16, HELD_BACK), labels)
+        held = some(unseen, labels)
+        halves = some(seen, labels), held
         found[name] = {
             "made to held back": round(1000 * _distance(made, held), 1),
             "real to held back": round(1000 * _distance(*halves), 1),
@@ -189,18 +222,14 @@ def figures(network: nn.Module) -> dict[str, dict[str, float]]:
     return found
 
 
-def _distance(one: torch.Tensor, other: torch.Tensor) -> float:
+def _distance(one: Tensor, other: Tensor) -> float:
     generator = torch.Generator().manual_seed(2)
     found = []
-    for first, second in zip(
-        laplacian(one, LEVELS, (False, False)), laplacian(other, LEVELS, (False, False)), strict=True
-    ):
+    for pair in zip(laplacian(one, 4, (False, False)), laplacian(other, 4, (False, False)), strict=True):
         vectors = []
-        for part in (first, second):
-            which, where = (
-                torch.randint(len(part), (4096,), generator=generator),
-                torch.rand(4096, 2, generator=generator),
-            )
+        for part in pair:
+            which = torch.randint(len(part), (4096,), generator=generator)
+            where = torch.rand(4096, 2, generator=generator)
             vectors.append(patches(part, PATCH, which, where, (False, False)).flatten(1))
         scale = vectors[1].std()
         found.append(sliced_wasserstein(vectors[0] / scale, vectors[1] / scale, 256, 0))
@@ -208,27 +237,29 @@ def _distance(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=50)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--checkpoint", type=Path, default=Path("textures.pt"))
+    parser = options(50, 6, __doc__)
     parser.add_argument("--figures", action="store_true", help="measure the model that is there")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures to look at while it trains")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    prepare(given, 3)
     if given.figures:
         from pipeline_models.load import load_model
         from pipeline_models.networks import build
 
         print(figures(build(load_model(name=NAME))))
         return
-    network = train(given.minutes, given.checkpoint).eval()
+    network, steps = train(given)
+    network.cpu().eval()
     found = figures(network)
     model = write_model(
-        NAME, network, architecture="texture_generator", config=CONFIG,
+        NAME, network, architecture="texture_pyramid", config=CONFIG,
         task="make textures of a material, of any size, seamless where wanted",
         data="scikit-image's pictures brick, grass and gravel (public domain), the lowest quarter of each held back",
-        script="python -m training.textures", figures=found, color="srgb_rec709_scene",
+        script="python -m training.textures", figures=found, color="srgb_rec709_scene", folder=given.weights,
+        **cost(given, steps),
     )  # fmt: skip
+    if given.sheets:
+        sheet(network, given.sheets / f"{NAME}.png")
     print(model, found)
 
 

@@ -26,7 +26,7 @@ def write_model(
     script: str,
     figures: Mapping[str, Any],
     half: bool = True,
-    folder: Path = FOLDER,
+    folder: Path | None = None,
     **told: Any,
 ) -> Model:
     """Writes NAME.safetensors and NAME.json and returns the model. With `half` the numbers are kept in 16 bits.
@@ -46,6 +46,7 @@ def write_model(
         "script": script, "figures": dict(figures), **told,
     }  # fmt: skip
     model = Model(architecture, tensors, config, manifest)
+    folder = folder or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").write_bytes(content_of(model))
     facts = {"architecture": architecture, "config": dict(config), "digest": model.digest, **manifest}
