@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline_core.image import Alpha, AnyRaster, File, Image, Mask, Table
     from pipeline_core.model import Model
     from pipeline_core.operation import operation
+    from pipeline_core.rows import RowFile, Rows
     from pipeline_core.schema import Color, Seed, Unit
     from pipeline_core.tiles import Scratch, each_tile
 
@@ -49,6 +50,7 @@ _HOMES = {
     "image": ("Alpha", "AnyRaster", "File", "Image", "Mask", "Table"),
     "model": ("Model",),
     "operation": ("operation",),
+    "rows": ("RowFile", "Rows"),
     "schema": ("Color", "Seed", "Unit"),
     "tiles": ("Scratch", "each_tile"),
 }  # fmt: skip
@@ -71,6 +73,8 @@ __all__ = [
     "Pipeline",
     "PipelineError",
     "PluginError",
+    "RowFile",
+    "Rows",
     "Scratch",
     "Seed",
     "SpecError",

@@ -41,10 +41,11 @@ def invoke(
 ) -> tuple[Any, ...]:
     """The bare call: params already bound, and `without_gradients` and `restored` around it."""
     assert operation.function is not None
-    return _checked(operation, operation.function(*operation.arguments(inputs), **bound), kinds)
+    return checked(operation, operation.function(*operation.arguments(inputs), **bound), kinds)
 
 
-def _checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:
+def checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:
+    """What an operation returned, one value per output. ResultError where it is not of these kinds."""
     several = len(operation.outputs) > 1 or (isinstance(result, tuple) and hasattr(result, "_fields"))
     if not several and isinstance(result, _kind_type(kinds[0])):
         return (result,)

@@ -32,18 +32,29 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = False) -> None:
     With `sync` it is on the disk before it has its name (what a power failure can't undo). Raises OSError; then nothing
     is left behind.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    name = temporary(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_UMASK)
-            if sync:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+        name.write_bytes(content)
+        put_in_place(name, path, sync=sync)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
+
+
+def temporary(path: Path) -> Path:
+    """An empty file beside `path`, to be written and then put in its place."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def put_in_place(written: Path, path: Path, *, sync: bool = False) -> None:
+    """A file that is whole gets its final name, and the rights that files have."""
+    with written.open("r+b") as file:
+        os.fchmod(file.fileno(), 0o666 & ~_UMASK)
+        if sync:
+            os.fsync(file.fileno())
+    os.replace(written, path)
 
 
 @dataclass(frozen=True)

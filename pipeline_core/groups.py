@@ -1,19 +1,23 @@
 """Which steps are carried out together, strip by strip: consecutive ones of which every output row needs few input rows.
 
 Inside a group values exist as strips of rows alone, which stay in a core's cache; whole is only what somebody outside
-reads. A group never waits for something that waits for it. Whether its pictures are large enough, and of one size, shows
+reads. A group never waits for something that waits for it. Whether its pictures are large enough, and fit together, shows
 when they are there; static facts spare the attempt.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pipeline_core.frames import DEAREST, Frame, Frames, NotInStrips, Part, bytes_in_floats, frame_of
 from pipeline_core.image import Raster
 from pipeline_core.operation import Operation, bind, support_radius
 from pipeline_core.plan import Plan, Step
+from pipeline_core.rows import RowFile, Rows
 
 SMALL = 8 << 20
 """Bytes of a value up to which strips gain nothing: it stays in the cache anyway, and every result of it is kept."""
@@ -23,38 +27,67 @@ MARGIN = 32
 """Rows of margin that may add up inside a group: they are computed again for every strip."""
 LONGEST = 64
 """Steps of a group."""
+STREAMED = 256 << 20
+"""Bytes of a picture in floats from which its rows are read from its file, or written to it, as they are needed.
+
+Smaller ones are decoded and encoded whole: that is faster, on all cores.
+"""
 RASTERS = frozenset(("Image", "Mask"))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Steps in their order; `outputs` are those whose values are made whole, the last step among them.
+    """Steps in their order; `outputs` are those whose values are made whole or written, the last step among them.
 
-    reach    how many rows above and below a step needs of what it reads, by step
+    parts    what each step reads, and which rows of it
     sources  the steps outside that it reads
     """
 
-    steps: tuple[int, ...]
+    parts: tuple[Part, ...]
     outputs: tuple[int, ...]
-    reach: dict[int, int]
     sources: tuple[int, ...]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple([part.index for part in self.parts])
 
     @property
     def leader(self) -> int:
         """The step under whose number the group is scheduled."""
-        return self.steps[-1]
+        return self.parts[-1].index
+
+    @property
+    def streams(self) -> bool:
+        """Whether it reads or writes a file row by row: then a picture may be larger than the memory."""
+        return any(isinstance(part.rows, RowFile) or not part.sources for part in self.parts)
 
 
-def form(plan: Plan, needed: Sequence[int], load: Callable[[Step], Operation]) -> list[Group]:
+def form(plan: Plan, needed: Sequence[int], load: Callable[[Step], Operation], *, writes: bool = False) -> list[Group]:
     """The groups among the steps that a run has to carry out (`needed`, in order).
 
-    `load` gives a step's operation with its function; what it raises is left to the run.
+    `load` gives a step's operation with its function; what it raises is left to the run. `writes` tells that encoded
+    outputs become files, so that these can be written row by row.
     """
-    reach = {
-        index: rows for index in needed if _fits(plan, index) and (rows := _reach(plan.steps[index], load)) is not None
+    parts = {
+        index: part
+        for index in needed
+        if plan.steps[index].node.operation.tiles and (part := _part(plan, index, load, writes)) is not None
     }
-    if not reach:
-        return []
+    apart: set[tuple[int, int]] = set()
+    while parts:
+        found = _formed(plan, needed, parts, apart)
+        refused = {index for group in found for index in _whole_after_all(group, plan)}
+        cut = {link for group in found for link in _dearest_links(group, plan)}
+        if not refused and not cut:
+            return found
+        for index in refused:
+            del parts[index]
+        apart |= cut
+    return []
+
+
+def _formed(plan: Plan, needed: Sequence[int], parts: dict[int, Part], apart: set[tuple[int, int]]) -> list[Group]:
+    """Groups of these parts, in which no link of `apart` lies."""
     steps, wanted = plan.steps, set(needed)
     sources = {i: tuple({source for _, links in steps[i].sources for source, _ in links}) for i in needed}
     readers: dict[int, list[int]] = {i: [] for i in needed}
@@ -63,35 +96,103 @@ def form(plan: Plan, needed: Sequence[int], load: Callable[[Step], Operation]) -
             if source in wanted:
                 readers[source].append(i)
     found = []
-    kept = plan.kept
-    for members in _connected(needed, reach, *_levels(needed, sources, readers, reach, kept)):
+    for members in _connected(needed, parts, *_levels(needed, sources, readers, parts, plan.kept, apart)):
         inside = set(members)
         outputs = tuple(
-            i for i in members if i in kept or not readers[i] or any(reader not in inside for reader in readers[i])
+            i for i in members if i in plan.kept or not readers[i] or any(reader not in inside for reader in readers[i])
         )
         outside = tuple(dict.fromkeys(s for i in members for s in sources[i] if s not in inside))
-        found.append(Group(tuple(members), outputs, {i: reach[i] for i in members}, outside))
+        found.append(Group(tuple(parts[i] for i in members), outputs, outside))
     return found
 
 
-def _reach(step: Step, load: Callable[[Step], Operation]) -> int | None:
-    """Rows that a step needs above and below; None where it can't be run in strips."""
-    operation = step.node.operation
-    if not operation.tiles or step.device != "cpu" or step.is_encoder:
-        return None
-    if not RASTERS.issuperset(step.node.kinds) or not any(RASTERS.intersection(i.kinds) for i in operation.inputs):
+def _part(plan: Plan, index: int, load: Callable[[Step], Operation], writes: bool) -> Part | None:
+    """What of its inputs a step needs; None where it can't be run in strips."""
+    step = plan.steps[index]
+    if step.device != "cpu" or (step.is_encoder and not writes):
         return None
     try:
         loaded = load(step)
-        rows = support_radius(loaded, bind(loaded, step.node.params))
+        params = bind(loaded, step.node.params)
+        sources = tuple({source for _, links in step.sources for source, _ in links})
+        if loaded.facts.rows is not None:
+            rows = _rows(plan, step, loaded, params)
+            return None if rows is None else Part(index, sources, 0, rows)
+        if not RASTERS.issuperset(step.node.kinds) or not any(RASTERS.intersection(i.kinds) for i in loaded.inputs):
+            return None
+        radius = support_radius(loaded, params)
     except Exception:  # the run says what is wrong with it
         return None
-    return math.ceil(rows) if 0 <= rows <= REACH else None
+    return Part(index, sources, math.ceil(radius)) if 0 <= radius <= REACH and _fits(plan, step) else None
 
 
-def _fits(plan: Plan, index: int) -> bool:
+def _rows(plan: Plan, step: Step, loaded: Operation, params: Mapping[str, Any]) -> Rows | RowFile | None:
+    """What the rule says, where all inputs are known and it pays."""
+    values: dict[str, list[Raster]] = {}
+    for name, links in step.sources:
+        facts = [plan.steps[source].facts[output : output + 1] for source, output in links]
+        values[name] = [fact[0] for fact in facts if fact and isinstance(fact[0], Raster)]
+        if len(values[name]) != len(links):
+            return None
+    known = itertools.chain(step.facts, *values.values())
+    sizes = [bytes_in_floats(fact) for fact in known if isinstance(fact, Raster)]
+    if max(sizes, default=0) <= (SMALL if values and not step.is_encoder else STREAMED):
+        return None
+    rule = loaded.facts.rows
+    assert rule is not None
+    found: Rows | RowFile | None = rule(*loaded.arguments(values), **params)
+    return found if isinstance(found, Rows) or step.is_encoder else None
+
+
+def _whole_after_all(group: Group, plan: Plan) -> list[int]:
+    """Steps that are better not run in strips: a file whose picture somebody wants whole, or nothing but a change of size."""
+    alone = len(group.parts) == 1 and group.parts[0].rows is not None
+    return [p.index for p in group.parts if p.rows and (alone or (not p.sources and p.index in group.outputs))]
+
+
+def _dearest_links(group: Group, plan: Plan) -> list[tuple[int, int]]:
+    """The links of the step that asks for too many rows of what it reads, where there is one: it reads it whole then."""
+    if not any(isinstance(part.rows, Rows) and part.sources for part in group.parts):
+        return []
+    inside = set(group.steps)
+    mappers = [part for part in group.parts if isinstance(part.rows, Rows) and inside.intersection(part.sources)]
+    try:
+        frames = Frames(group.parts, group.outputs, _given(group, plan))
+        tiling = {part.index for part in group.parts if isinstance(part.rows, Rows) and frames.of[part.index].tiles}
+        if links := [(s, part.index) for part in group.parts for s in tiling.intersection(part.sources)]:
+            return links  # beyond its frame a rule knows no rows
+        rows = frames.rows_of_a_strip()
+        cut = set()
+        if frames.dearness(rows) > DEAREST:
+            cut = {part.index for part in sorted(mappers, key=lambda part: frames.dearness(rows, part.index))[:1]}
+    except NotInStrips:
+        return [(source, part.index) for part in mappers for source in part.sources]
+    if any(isinstance(part.rows, Rows) and part.rows.downward for part in group.parts):
+        cut |= {part.index for part in mappers if _goes_up(part, frames)}
+    return [(s, part.index) for part in mappers if part.index in cut for s in inside.intersection(part.sources)]
+
+
+def _given(group: Group, plan: Plan) -> dict[int, Frame]:
+    """The frames of what a group reads. NotInStrips where one is not known."""
+    frames = {}
+    for source in group.sources:
+        facts = plan.steps[source].facts
+        if not facts or None in facts:
+            raise NotInStrips
+        rasters = [frame_of(fact) for fact in facts if isinstance(fact, Raster)]
+        if rasters:
+            frames[source] = max(rasters, key=lambda frame: frame.nbytes)
+    return frames
+
+
+def _goes_up(part: Part, frames: Frames) -> bool:
+    """Whether rows further down are made of rows further up."""
+    last = frames.of[part.index].height
+    return frames.read(part, (0, 1))[0] > frames.read(part, (last - 1, last))[0]
+
+
+def _fits(plan: Plan, step: Step) -> bool:
     """As far as static facts tell: what it reads and gives has one size, and is large."""
-    step = plan.steps[index]
     facts = [*step.facts]
     for _, links in step.sources:
         facts += [plan.steps[source].facts[output] for source, output in links if plan.steps[source].facts]
@@ -99,17 +200,13 @@ def _fits(plan: Plan, index: int) -> bool:
     return len({fact.size for fact in known}) <= 1 and (not known or max(map(bytes_in_floats, known)) > SMALL)
 
 
-def bytes_in_floats(value: Raster) -> int:
-    """What a value takes once an operation works on it."""
-    return 4 * value.batch * value.height * value.width * len(value.channels)
-
-
 def _levels(
     needed: Sequence[int],
     sources: dict[int, tuple[int, ...]],
     readers: dict[int, list[int]],
-    reach: dict[int, int],
+    parts: dict[int, Part],
     kept: set[int],
+    apart: set[tuple[int, int]],
 ) -> tuple[dict[int, int], set[tuple[int, int]]]:
     """(level of each step, the links that stay inside a level).
 
@@ -123,10 +220,12 @@ def _levels(
     length: dict[int, int] = {}
     inner: set[tuple[int, int]] = set()
     for i in needed:
-        own = reach.get(i)
+        own = parts[i].reach if i in parts else None
         if own is not None:
             inner.update(
-                (s, i) for s in sources[i] if s in reach and margin[s] + own <= max(MARGIN, own) and length[s] < LONGEST
+                (s, i)
+                for s in sources[i]
+                if s in parts and margin[s] + own <= max(MARGIN, own) and length[s] < LONGEST and (s, i) not in apart
             )
         level[i] = max((level[s] + ((s, i) not in inner) for s in sources[i] if s in level), default=0)
         if own is not None:
@@ -134,16 +233,16 @@ def _levels(
             margin[i] = own + max((margin[s] for s in joined), default=0)
             length[i] = 1 + max((length[s] for s in joined), default=0)
     for i in reversed(needed):
-        if i in reach and i not in kept and readers[i]:
+        if i in parts and i not in kept and readers[i]:
             level[i] = min(level[reader] - ((i, reader) not in inner) for reader in readers[i])
     return level, inner
 
 
 def _connected(
-    needed: Sequence[int], reach: dict[int, int], level: dict[int, int], inner: set[tuple[int, int]]
+    needed: Sequence[int], parts: dict[int, Part], level: dict[int, int], inner: set[tuple[int, int]]
 ) -> list[list[int]]:
     """The members of each group, in their order."""
-    group = {i: [i] for i in needed if i in reach}
+    group = {i: [i] for i in needed if i in parts}
     for s, i in inner:
         mine, other = group[i], group[s]
         if level[s] == level[i] and mine is not other:

@@ -45,6 +45,7 @@ class Facts:
     infer: Callable[..., Any] | None = None
     aliases: tuple[str, ...] = ()
     batch: Batch = "items"
+    rows: Callable[..., Any] | None = None
 
 
 @overload
@@ -59,6 +60,7 @@ def operation(
     infer: Callable[..., Any] | None = None,
     aliases: tuple[str, ...] = (),
     batch: Batch = "items",
+    rows: Callable[..., Any] | None = None,
 ) -> Callable[[Function], Function]: ...
 def operation(function: Any = None, **facts: Any) -> Any:
     """Facts about an operation that its signature can't hold. All are optional, and so is the decorator.
@@ -72,6 +74,8 @@ def operation(function: Any = None, **facts: Any) -> Any:
              pixel, any other on torch's meta device
     aliases  names under which people from other programs look for it
     batch    "set" where a batch is one thing, such as what a network learns from; else every picture is on its own
+    rows     how it is carried out a few rows at a time where `support` can't say it: a change of size or place, a file
+             that is read or written. Same signature as `infer`; gives `Rows`, `RowFile` or None
     """
 
     def mark(target: Any) -> Any:
@@ -320,7 +324,7 @@ class _Signature:
             device=facts.device,
             cache=facts.cache,
             pointwise=facts.support == 0,
-            tiles=facts.support is not None,
+            tiles=facts.support is not None or facts.rows is not None,
             aliases=facts.aliases,
             function=self.function,
         )
@@ -343,12 +347,16 @@ class _Signature:
             self.refuse(f"batch={facts.batch!r}", "write 'items' or 'set'")
         if isinstance(facts.aliases, str) or not all(isinstance(alias, str) for alias in facts.aliases):
             self.refuse(f"aliases={facts.aliases!r}", "write a tuple of names")
-        for name, rule, wired in (("infer", facts.infer, inputs), ("support", facts.support, ())):
+        for name, rule, wired in (
+            ("infer", facts.infer, inputs),
+            ("support", facts.support, ()),
+            ("rows", facts.rows, inputs),
+        ):
             if callable(rule):
                 try:
                     self.signature(rule).bind(*wired, **{param.name: param for param in params})
                 except TypeError as error:
-                    takes = "the inputs and params" if wired else "the params"
+                    takes = "the params" if name == "support" else "the inputs and params"
                     self.refuse(f"its '{name}' rule can't be called: {error}", f"let it take {takes} of the operation")
         return facts
 

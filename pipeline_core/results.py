@@ -200,11 +200,12 @@ class Results:
             return []
         cost: dict[int, float] = {}
         found = []
-        for i in group.steps:
+        for i in filter(seconds.__contains__, group.steps):
             cost[i] = seconds[i] + sum(cost.get(source, self._cost[source]) for source in self.sources[i])
             policy = _policy(self.steps[i])
-            worth = policy == "always" or (policy == "auto" and self.cache.is_worth_storing(cost[i], nbytes[i]))
-            if worth and i not in group.outputs:
+            judged = policy == "auto" and not group.streams  # else what is larger than the memory would be put together
+            worth = policy == "always" or (judged and self.cache.is_worth_storing(cost[i], nbytes[i]))
+            if worth and i not in group.outputs and self.sources[i]:
                 found.append(i)
                 cost[i] = 0.0
         return found

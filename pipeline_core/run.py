@@ -30,14 +30,16 @@ from pipeline_core.events import (
     Started,
     reporter,
 )  # fmt: skip
+from pipeline_core.frames import NotInStrips, Part
 from pipeline_core.groups import Group, form
 from pipeline_core.keys import unchanged
 from pipeline_core.operation import Operation, bind
 from pipeline_core.plan import Plan, Step
 from pipeline_core.results import Results, Values
-from pipeline_core.save import Writer
+from pipeline_core.rows import RowFile
+from pipeline_core.save import RowOutput, Writer
 from pipeline_core.schedule import Schedule
-from pipeline_core.strips import Made, Member, NotInStrips, carry_out
+from pipeline_core.strips import FileFailed, Made, Member, carry_out
 from pipeline_core.values import move, nbytes
 
 if TYPE_CHECKING:
@@ -156,7 +158,8 @@ class _Run:
         """Forms the groups; what each step has to wait for. An output of a group waits for the step that leads it."""
         waits_for = list(self.results.sources)
         if self.strips:
-            for number, group in enumerate(form(self.plan, self.needed(), self.operation), 1):
+            formed = form(self.plan, self.needed(), self.operation, writes=self.writer is not None)
+            for number, group in enumerate(formed, 1):
                 self.numbers[group.leader] = number
                 self.results.groups.update(dict.fromkeys(group.steps, group))
                 for index in group.outputs:
@@ -372,8 +375,9 @@ class _Run:
 
     def compute_group(self, group: Group, given: dict[int, Values]) -> bool:
         """Carries out a group in strips. False where that is not possible; its steps are run one by one then."""
-        members = [self.member(self.steps[index], group.reach[index]) for index in group.steps]
+        members = [self.member(part) for part in group.parts]
         leader = self.steps[group.leader]
+        files = self.files_of(group)
 
         def told(done: int, total: int) -> None:
             self.check_cancelled()
@@ -388,11 +392,18 @@ class _Run:
                 jobs=self.jobs,
                 worth_keeping=lambda seconds, nbytes: self.results.worth_keeping(group, seconds, nbytes),
                 told=told,
+                sinks={index: file.add for index, file in files.items()},
             )
+            for index, file in files.items():
+                self.saved(self.steps[index], file.finish())
         except NotInStrips:
             return False
+        except FileFailed as failed:
+            raise self.node_error(self.steps[failed.index], {}, failed.error) from failed.error
         finally:
             reporter.reset(token)
+            for file in files.values():
+                file.discard()
         for index in group.steps:
             try:
                 if index == group.leader:
@@ -403,20 +414,29 @@ class _Run:
         self.take_over(group, made)
         return True
 
-    def member(self, step: Step, reach: int) -> Member:
+    def member(self, part: Part) -> Member:
+        step = self.steps[part.index]
         operation = self.operation(step)
-        bound = bind(operation, step.node.params)
-        return Member(step.index, operation, bound, step.node.kinds, step.sources, reach)
+        return Member(operation, bind(operation, step.node.params), step.node.kinds, step.sources, part)
+
+    def files_of(self, group: Group) -> dict[int, RowOutput]:
+        """The files that a group writes row by row, by step."""
+        assert self.writer is not None or not any(isinstance(part.rows, RowFile) for part in group.parts)
+        return {
+            part.index: RowOutput(self.writer, self.steps[part.index], part.rows)
+            for part in group.parts
+            if self.writer is not None and isinstance(part.rows, RowFile)
+        }
 
     def take_over(self, group: Group, made: Made) -> None:
         """What a group made: its outputs are held for their readers, what is worth it goes to the cache."""
         sizes = {index: sum(map(nbytes, values)) for index, values in made.values.items()}
-        for index in group.outputs:
+        for index in made.values:
             if self.schedule.uses[index]:  # put together here, so that no plugin holds it: only its readers can write
                 self.results.watch(index, made.values[index], sizes[index])
         with self.condition:
-            for index in group.outputs:
-                self.results.hold(index, made.values[index], sizes[index])
+            for index in group.outputs:  # () of a file that is written
+                self.results.hold(index, made.values.get(index, ()), sizes.get(index, 0))
             for index in group.steps:
                 self.result.computed += 1
                 self.result.node_seconds[self.steps[index].name] = made.seconds[index]
@@ -539,10 +559,16 @@ class _Run:
         step = self.steps[index]
         if self.writer is None or not step.is_encoder:
             return
-        name, path = step.node.place[1], self.writer.path(step)
         values = self.results.values[index]
-        if values is not None:
-            self.tell(Saved(name, str(path), self.writer.write(step, values[0])))
+        if values != ():  # written while its rows came
+            self.saved(step, self.writer.write(step, values[0]) if values else None)
+
+    def saved(self, step: Step, size: int | None) -> None:
+        """An output's file is there, with so many bytes; None where it was already."""
+        assert self.writer is not None
+        name, path = step.node.place[1], self.writer.path(step)
+        if size is not None:
+            self.tell(Saved(name, str(path), size))
         with self.condition:
             self.result.saved[name] = path
             self.result.digests.update(self.writer.digests)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_core import __version__
 from pipeline_core.errors import OutputError
-from pipeline_core.folders import write_atomically
-from pipeline_core.image import File
+from pipeline_core.folders import put_in_place, temporary, write_atomically
+from pipeline_core.image import File, Raster
 from pipeline_core.keys import digest, digest_file
 from pipeline_core.plan import Plan, Step
+from pipeline_core.rows import RowFile, RowWriter
 
 if TYPE_CHECKING:
     from pipeline_core.cache import Cache
@@ -68,24 +70,79 @@ class Writer:
 
     def write(self, step: Step, file: File) -> int:
         """Writes one file, its folders created; returns its bytes. OutputError names output, path and reason."""
-        path = self.path(step)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(21, "is a folder")
+        with self.blamed(step, f" ({len(file.content):,} bytes)"):
+            path = self.ready(step)
             if not _holds(path, file.content):
                 write_atomically(path, file.content, sync=self.sync)
+        self.note(step, lambda: digest(file.content))
+        return len(file.content)
+
+    def ready(self, step: Step) -> Path:
+        """The path of a step's file, its folders created."""
+        path = self.path(step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(21, "is a folder")
+        return path
+
+    def note(self, step: Step, digest_of: Callable[[], str]) -> None:
+        """Notes what was written, so that it is known to be current."""
+        if self.cache is not None:
+            written = self.digests[step.node.place[1]] = digest_of()
+            self.cache.put_stamp(self.note_key(step), {"digest": written})
+
+    @contextmanager
+    def blamed(self, step: Step, what: str = "") -> Iterator[None]:
+        """An OSError inside becomes an OutputError that names the output."""
+        try:
+            yield
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             where = self.plan.graph.spec.where(*step.node.place, "path")
             place = f"{where}: " if where else ""
-            raise OutputError(
-                f"{place}output '{step.node.place[1]}': can't write {path} ({len(file.content):,} bytes): {reason}"
-            ) from error
-        if self.cache is not None:
-            written = self.digests[step.node.place[1]] = digest(file.content)
-            self.cache.put_stamp(self.note_key(step), {"digest": written})
-        return len(file.content)
+            message = f"{place}output '{step.node.place[1]}': can't write {self.path(step)}{what}: {reason}"
+            raise OutputError(message) from error
+
+
+class RowOutput:
+    """One output's file while its rows come: under a temporary name until it is whole."""
+
+    def __init__(self, writer: Writer, step: Step, rows: RowFile) -> None:
+        self.writer, self.step, self.rows = writer, step, rows
+        self._path: Path | None = None
+        self._file: RowWriter | None = None
+
+    def add(self, rows: Raster, height: int) -> None:
+        """The next of so many rows; the first of them say what the picture is."""
+        with self.writer.blamed(self.step):
+            if self._file is None:
+                self._path = temporary(self.writer.ready(self.step))
+                signed = _signed(rows, self.writer.text(self.step))
+                self._file = self.rows.open(self._path, signed.like(height=height, dtype=rows.dtype))
+            self._file.write(rows)
+
+    def finish(self) -> int:
+        """The file has its name; its bytes."""
+        assert self._file is not None
+        assert self._path is not None
+        path = self.writer.path(self.step)
+        with self.writer.blamed(self.step):
+            self._file.close()
+            size = self._path.stat().st_size
+            if _alike(path, self._path):
+                self._path.unlink()
+            else:
+                put_in_place(self._path, path, sync=self.writer.sync)
+        self._file = self._path = None
+        self.writer.note(self.step, lambda: digest_file(path))
+        return size
+
+    def discard(self) -> None:
+        """No file, unless it is finished."""
+        if self._file is not None:
+            self._file.discard()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
 def provenance(plan: Plan, step: Step) -> dict[str, Any]:
@@ -125,6 +182,14 @@ def _signed(value: Any, text: str) -> Any:
     if text:
         signed[PROVENANCE] = text
     return dataclasses.replace(value, meta=signed)
+
+
+def _alike(path: Path, other: Path) -> bool:
+    """Whether two files have the same bytes; then the first keeps its time."""
+    try:
+        return path.stat().st_size == other.stat().st_size and digest_file(path) == digest_file(other)
+    except OSError:
+        return False
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -1,9 +1,9 @@
 """Carries out a group strip by strip: a few rows go through all its steps before the next rows are looked at.
 
 For rows of the outputs it is reckoned back which rows every step needs; at the frame's edge a step sees the edge itself,
-anywhere else a margin, which is cut off what it gives. What somebody outside reads is put together in reused memory.
-The first strips are measured: what turns out dear to make is put together too, to be kept, and steps that leave cores
-idle are run on several strips at once.
+anywhere else a margin, which is cut off what it gives. What somebody outside reads is put together in reused memory, or
+written to its file from the top to the bottom. The first strips are measured: what turns out dear to make is put together
+too, to be kept, and steps that leave cores idle are run on several strips at once.
 """
 
 from __future__ import annotations
@@ -15,50 +15,59 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline_core.buffers import pool
-from pipeline_core.call import invoke, restored, without_gradients
-from pipeline_core.errors import Cancelled
-from pipeline_core.groups import SMALL, bytes_in_floats
+from pipeline_core.call import checked, restored, without_gradients
+from pipeline_core.errors import Cancelled, PipelineError
+from pipeline_core.frames import Frame, Frames, NotInStrips, Part, frame_of
+from pipeline_core.groups import SMALL
 from pipeline_core.image import Raster
 from pipeline_core.operation import Operation
 from pipeline_core.plan import Source
+from pipeline_core.rows import RowFile, Rows, Span
 from pipeline_core.values import is_tensor
 
 Values = tuple[Any, ...]
-Span = tuple[int, int]
 
-STRIP = 1 << 20
-"""Bytes of a strip in float32, so that one and what is made of it lie in a core's cache, and malloc reuses its memory."""
 KEPT = 31 << 20
 """The largest block of freed memory that the C library keeps for later."""
-LEAST = 16
-"""Rows of a strip at least."""
 PROBES = 2
 """Strips that are run first, one after the other, and measured; the last of them counts."""
 
 
-class NotInStrips(Exception):  # noqa: N818  not a fault: the steps are run one by one then
-    """These values can't be cut, or a step failed on a strip of them."""
+class FileFailed(Exception):  # noqa: N818  it carries the error
+    """What went wrong with the file of a step that reads or writes it row by row."""
+
+    def __init__(self, index: int, error: BaseException) -> None:
+        self.index, self.error = index, error
 
 
 @dataclass(frozen=True)
 class Member:
-    """A step of a group, ready to be called: `bound` are its params, `reach` the rows it needs above and below."""
+    """A step of a group, ready to be called: `bound` are its params, `part` says which rows it needs."""
 
-    index: int
     operation: Operation
     bound: Mapping[str, Any]
     kinds: Sequence[str]
     links: tuple[tuple[str, tuple[Source, ...]], ...]
-    reach: int
+    part: Part
 
     @property
-    def sources(self) -> set[int]:
-        return {source for _, links in self.links for source, _ in links}
+    def index(self) -> int:
+        return self.part.index
+
+    @cached_property
+    def arguments(self) -> list[tuple[bool, tuple[Source, ...] | None]]:
+        """For each of the function's inputs, in order: whether it takes a list, and where its values come from."""
+        links = dict(self.links)
+        return [
+            (wanted.many, links.get(wanted.name) or (() if wanted.many and not wanted.optional else None))
+            for wanted in self.operation.inputs
+        ]
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,10 @@ class Made:
     strips: int
 
 
+Sink = Callable[[Any, int], None]
+"""Takes the next rows of a file, and how many they are altogether."""
+
+
 def carry_out(
     members: Sequence[Member],
     outputs: Sequence[int],
@@ -78,15 +91,31 @@ def carry_out(
     jobs: int,
     worth_keeping: Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]] = lambda seconds, nbytes: (),
     told: Callable[[int, int], None] = lambda done, total: None,
+    sinks: Mapping[int, Sink] | None = None,
     rows: int | None = None,
 ) -> Made:
     """`members` in their order, the steps whose values are wanted, and the values of the steps they read. `rows` of a strip are chosen by their bytes, unless given.
 
     `worth_keeping` is asked once, with seconds and bytes of every step as measured, for steps to put together besides
-    the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. NotInStrips where it can't
-    be done this way; nothing is lost then but time.
+    the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. `sinks` take the rows of the
+    steps that write a file. NotInStrips where it can't be done this way, nothing is lost then but time; FileFailed.
     """
-    return _Strips(members, outputs, given, rows).carry_out(jobs, worth_keeping, told)
+    _keep_freed_memory()
+    try:
+        return _Strips(members, outputs, given, sinks or {}, rows).carry_out(jobs, worth_keeping, told)
+    finally:
+        for member in members:
+            if isinstance(member.part.rows, Rows):
+                member.part.rows.close()
+
+
+class _Strip(NamedTuple):
+    """Rows of the outputs that are made together: which, the rows that each step has to give, and those read from files."""
+
+    number: int
+    spans: dict[int, Span]
+    needed: dict[int, Span]
+    read: dict[int, _Rows]
 
 
 class _Strips:
@@ -95,32 +124,29 @@ class _Strips:
         members: Sequence[Member],
         outputs: Sequence[int],
         given: Mapping[int, Values],
+        sinks: Mapping[int, Sink],
         rows: int | None,
     ) -> None:
-        self.members, self.given = members, given
-        rasters = [value for values in given.values() for value in values if isinstance(value, Raster)]
-        self.needs_margins = any(member.reach for member in members)
-        self.height, self.width = _frame(rasters)
-        if rows is None and max(map(bytes_in_floats, rasters)) <= SMALL:
+        self.given, self.sinks = given, sinks
+        parts = [member.part for member in members]
+        frames = {source: frame for source, values in given.items() if (frame := _frame(values)) is not None}
+        self.frames = Frames(parts, outputs, frames)
+        if rows is None and max(frame.nbytes for frame in self.frames.of.values()) <= SMALL:
             raise NotInStrips
-        tiles = {value.wrap[1] for value in rasters}
-        if self.needs_margins and len(tiles) > 1:
-            raise NotInStrips
-        self.wraps = self.needs_margins and tiles == {True}
-        self.readers = {m.index: sum(m.index in reader.sources for reader in members) for m in members}
-        last = {source: member.index for member in members for source in member.sources if source in self.readers}
+        self.files = [m for m in members if not m.part.sources]
+        """Read from a file, one strip after the other: their rows are there before the other steps begin."""
+        self.members = [m for m in members if m.part.sources]
+        self.readers = {m.index: sum(m.index in reader.part.sources for reader in members) for m in members}
+        last = {source: member.index for member in members for source in member.part.sources if source in self.readers}
         self.dying = {m.index: [source for source, reader in last.items() if reader == m.index] for m in members}
         """The strips that nobody needs once a step is done: their memory is used again while it is in the core's cache."""
-        self.whole: dict[int, list[_Whole]] = {i: [] for i in outputs}
-        rows = rows or self._rows_of_a_strip(rasters)
-        self.spans = [(start, min(start + rows, self.height)) for start in range(0, self.height, rows)]
-
-    def _rows_of_a_strip(self, rasters: Sequence[Raster]) -> int:
-        """As many as fit a core's cache, but enough that margins are less than half of the work."""
-        bytes_of_a_row = max(map(bytes_in_floats, rasters)) // self.height
-        needed = self._needed((0, 1))
-        margin = max(needed[member.index][1] - 1 + member.reach for member in self.members)
-        return max(LEAST, 4 * margin, STRIP // bytes_of_a_row)
+        self.whole: dict[int, list[_Whole]] = {i: [] for i in outputs if i not in sinks}
+        self.rows = rows or self.frames.rows_of_a_strip()
+        self.count = -(-self.frames.height // self.rows)
+        self.failures: list[BaseException] = []
+        self.taking = threading.Lock()
+        self.written = 0
+        self.turns = threading.Condition()
 
     def carry_out(
         self,
@@ -129,28 +155,29 @@ class _Strips:
         told: Callable[[int, int], None],
     ) -> Made:
         started = time.perf_counter()
-        _keep_freed_memory()
         with restored(), without_gradients(), _in_one_thread():
             spent, busy = self._probe(worth_keeping, told)
-            left = iter(self.spans[PROBES:])
-            count = min(round(jobs / max(busy, 1.0)), len(self.spans) - PROBES)
-            taking, done = threading.Lock(), itertools.count(PROBES + 1)
-            failures: list[BaseException] = []
+            left = iter(range(PROBES, self.count))
+            count = min(round(jobs / max(busy, 1.0)), self.count - PROBES)
+            done = itertools.count(PROBES + 1)
 
             def work() -> None:
                 own = dict.fromkeys(spent, 0.0)
                 try:
                     with without_gradients(), _in_one_thread():
-                        while not failures:
-                            with taking:
-                                span = next(left, None)
-                            if span is None:
-                                break
-                            self._strip(span, own)
-                            told(next(done), len(self.spans))
+                        while not self.failures:
+                            with self.taking:
+                                number = next(left, None)
+                                if number is None:
+                                    break
+                                strip = self._take(number, own)
+                            self._carry_out(strip, own)
+                            told(next(done), self.count)
                 except BaseException as error:  # told to the caller, in his thread
-                    failures.append(error)
-                with taking:
+                    with self.turns:
+                        self.failures.append(error)
+                        self.turns.notify_all()
+                with self.taking:
                     for index, seconds in own.items():
                         spent[index] += seconds
 
@@ -160,8 +187,8 @@ class _Strips:
             work()
             for thread in threads:
                 thread.join()
-        if failures:
-            raise failures[0]
+        if self.failures:
+            raise self.failures[0]
         return self._made(spent, time.perf_counter() - started)
 
     def _probe(
@@ -171,102 +198,124 @@ class _Strips:
     ) -> tuple[dict[int, float], float]:
         """(seconds of each step so far, how many cores the last strip kept busy)."""
         spent: dict[int, float] = dict.fromkeys(self.readers, 0.0)
-        kept: list[tuple[Span, dict[int, _Rows]]] = []
+        kept: list[tuple[_Strip, dict[int, _Rows]]] = []
         busy = 1.0
-        for done, span in enumerate(self.spans[:PROBES], 1):
+        for number in range(min(PROBES, self.count)):
             before = dict(spent)
             wall, cpu = time.perf_counter(), time.process_time()
-            kept.append((span, self._strip(span, spent, keeps=True)))
+            strip = self._take(number, spent)
+            kept.append((strip, self._carry_out(strip, spent, keeps=True)))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             busy = cpu / wall if wall else 1.0
-            told(done, len(self.spans))
-        rows = span[1] - span[0]
-        seconds = {i: (spent[i] - before[i]) * self.height / rows for i in spent}
-        nbytes = {
-            i: sum(value.nbytes for value in strip.values) * self.height // strip.rows
-            for i, strip in kept[-1][1].items()
-        }
-        for index in worth_keeping(seconds, nbytes):
+            told(number + 1, self.count)
+        last = kept[-1][1]
+        heights = {i: self.frames.of[i].height for i in last}
+        seconds = {i: (spent[i] - before[i]) * heights[i] / rows.rows for i, rows in last.items()}
+        nbytes = {i: sum(v.nbytes for v in rows.values) * heights[i] // rows.rows for i, rows in last.items()}
+        alike = all(frame[:2] == self.frames.of[self.frames.ends[0]][:2] for frame in self.frames.of.values())
+        for index in worth_keeping(seconds, nbytes) if alike else ():
             self.whole[index] = []
-            for span, strips in kept:
-                self._put(index, strips[index], span)
+            for strip, strips in kept:
+                self._put(index, strips[index], strip.spans[self.frames.ends[0]])
         return spent, busy
 
     def _made(self, spent: Mapping[int, float], seconds: float) -> Made:
         total = sum(spent.values()) or 1.0
         shares = {index: seconds * part / total for index, part in spent.items()}
         values = {index: tuple(whole.value() for whole in parts) for index, parts in self.whole.items()}
-        return Made(values, shares, len(self.spans))
+        return Made(values, shares, self.count)
 
     # --- one strip ---
 
-    def _needed(self, span: Span) -> dict[int, Span]:
-        """The rows that each step has to give, so that these rows of the outputs can be made."""
-        needed: dict[int, Span] = dict.fromkeys(self.whole, span)
-        for member in reversed(self.members):
-            start, stop = needed[member.index]
-            low, high = self._clipped(start - member.reach, stop + member.reach)
-            for source in member.sources:
-                if source in self.readers:
-                    old = needed.get(source, (low, high))
-                    needed[source] = (min(low, old[0]), max(high, old[1]))
-        return needed
+    def _take(self, number: int, spent: dict[int, float]) -> _Strip:
+        """What a strip is; under a lock, so that files are read from the top to the bottom."""
+        spans = self.frames.spans(number * self.rows, min((number + 1) * self.rows, self.frames.height))
+        needed = self.frames.needed(spans)
+        read = {}
+        for member in self.files:
+            if member.index in needed:
+                start, stop = needed[member.index]
+                read[member.index] = _Rows(self._call(member, start, stop, [], spent), start, stop)
+        return _Strip(number, spans, needed, read)
 
-    def _clipped(self, start: int, stop: int) -> Span:
-        """Rows beyond the frame are the other side's where it tiles; elsewhere there are none."""
-        return (start, stop) if self.wraps else (max(start, 0), min(stop, self.height))
-
-    def _strip(self, span: Span, spent: dict[int, float], *, keeps: bool = False) -> dict[int, _Rows]:
+    def _carry_out(self, strip: _Strip, spent: dict[int, float], *, keeps: bool = False) -> dict[int, _Rows]:
         """Runs all steps for these rows of the outputs; what they gave, as far as it is kept."""
-        needed = self._needed(span)
-        strips: dict[int, _Rows] = {}
+        strips, written = strip.read, []
         for member in self.members:
-            start, stop = needed[member.index]
-            low, high = self._clipped(start - member.reach, stop + member.reach)
-            inputs = {
-                name: [self._cut(source, output, low, high, strips) for source, output in links]
-                for name, links in member.links
-            }
-            began = time.perf_counter()
-            try:
-                values = invoke(member.operation, inputs, member.bound, member.kinds)
-            except Cancelled:
-                raise
-            except BaseException as error:  # what it says of a strip is not for people: the run calls it on the whole
-                raise NotInStrips from error
-            spent[member.index] += time.perf_counter() - began
-            for value in values:
-                if value.height != high - low or value.width != self.width or value.device != "cpu":
-                    raise NotInStrips
-                if self.needs_margins and value.wrap[1] != self.wraps:
-                    raise NotInStrips
+            index, part = member.part.index, member.part
+            if index not in strip.needed:
+                continue
+            start, stop = strip.needed[index]
+            low, high = self.frames.read(part, (start, stop))
+            given = [
+                (None if links is None else [self._cut(*link, low, high, strips) for link in links])
+                if many
+                else (self._cut(*links[0], low, high, strips) if links else None)
+                for many, links in member.arguments
+            ]
+            if isinstance(part.rows, RowFile):
+                written.append((index, given[0]))
+                continue
+            if part.rows is not None:
+                low, high = start, stop
+            values = self._call(member, low, high, given, spent)
             self._check_inputs(member, strips)
-            made = _Rows(tuple(_cut_rows(value, start - low, stop - low) for value in values), start, stop)
-            if self.readers[member.index] > 1:
+            if low != start or high != stop:
+                values = tuple([_cut_rows(value, start - low, stop - low) for value in values])
+            made = _Rows(values, start, stop)
+            if self.readers[index] > 1:
                 made.protect()
-            if member.index in self.whole:
-                self._put(member.index, made, span)
-            if self.readers[member.index] or keeps:
-                strips[member.index] = made
-            del inputs, values, made
-            for source in () if keeps else self.dying[member.index]:
-                del strips[source]
+            if index in self.whole:
+                self._put(index, made, strip.spans.get(index) or strip.spans[self.frames.ends[0]])
+            if self.readers[index] or keeps:
+                strips[index] = made
+            del given, values, made
+            for source in () if keeps else self.dying[index]:
+                strips.pop(source, None)
+        if self.sinks:
+            self._write(strip.number, written, spent)
         return strips
 
+    def _call(self, member: Member, low: int, high: int, given: list[Any], spent: dict[int, float]) -> Values:
+        """The step's rows from `low` to `high`."""
+        index, rows, frame = member.part.index, member.part.rows, self.frames.of[member.part.index]
+        began = time.perf_counter()
+        try:
+            if rows is None:
+                assert member.operation.function is not None
+                result = member.operation.function(*given, **member.bound)
+            else:
+                assert isinstance(rows, Rows)
+                result = rows.make(low, high, *given)
+            values = checked(member.operation, result, member.kinds)
+        except Cancelled:
+            raise
+        except BaseException as error:  # what it says of a strip is not for people: the run calls it on the whole
+            if not member.part.sources:
+                raise FileFailed(index, error) from error
+            raise NotInStrips from error
+        spent[index] += time.perf_counter() - began
+        for value in values:
+            if value.height != high - low or value.width != frame.width or value.device != "cpu":
+                raise NotInStrips
+            if self.frames.has_margins and frame.tiles is not None and value.wrap[1] != frame.tiles:
+                raise NotInStrips
+        return values
+
     def _cut(self, source: int, output: int, low: int, high: int, strips: Mapping[int, _Rows]) -> Any:
-        if source in strips:
-            rows = strips[source]
+        rows = strips.get(source)
+        if rows is not None:
             return _cut_rows(rows.values[output], low - rows.start, high - rows.start)
         value = self.given[source][output]
         if not isinstance(value, Raster):
             return value
-        if low >= 0 and high <= self.height:
+        if low >= 0 and high <= value.height:
             return value.with_buffer(value.buffer[:, low:high])
         return value.with_buffer(_tiled_rows(value.buffer, low, high))
 
     def _check_inputs(self, member: Member, strips: Mapping[int, _Rows]) -> None:
         """A strip that several steps read must stay what it was: whoever writes into one is found on whole values."""
-        for source in member.sources:
+        for source in member.part.sources:
             if source in strips and strips[source].is_changed():
                 raise NotInStrips
 
@@ -274,9 +323,28 @@ class _Strips:
         """Takes the rows that are asked for over into the whole; of a strip, margins are left out."""
         parts = self.whole[index]
         if not parts:
-            parts += [_Whole(value, self.height) for value in strip.values]
+            parts += [_Whole(value, self.frames.of[index].height) for value in strip.values]
         for whole, value in zip(parts, strip.values, strict=True):
             whole.put(_cut_rows(value, span[0] - strip.start, span[1] - strip.start), *span)
+
+    def _write(self, number: int, written: Sequence[tuple[int, Any]], spent: dict[int, float]) -> None:
+        """When all strips above are written."""
+        with self.turns:
+            self.turns.wait_for(lambda: self.written == number or bool(self.failures))
+            if self.failures:
+                return
+        for index, value in written:
+            began = time.perf_counter()
+            try:
+                self.sinks[index](value, self.frames.of[index].height)
+            except (Cancelled, PipelineError):
+                raise
+            except BaseException as error:
+                raise FileFailed(index, error) from error
+            spent[index] += time.perf_counter() - began
+        with self.turns:
+            self.written += 1
+            self.turns.notify_all()
 
 
 def _keep_freed_memory() -> None:
@@ -366,15 +434,12 @@ class _Whole:
         return self.first.with_buffer(torch.from_numpy(self.array))
 
 
-def _frame(rasters: Sequence[Raster]) -> tuple[int, int]:
-    """The (height, width) of everything that is cut. NotInStrips where they differ, or are not in CPU memory."""
-    frames = {(value.height, value.width, value.device) for value in rasters}
-    if len(frames) != 1:
+def _frame(values: Values) -> Frame | None:
+    """Of what is cut; None where there is nothing to cut. NotInStrips where it differs, or is not in CPU memory."""
+    rasters = [value for value in values if isinstance(value, Raster)]
+    if len({value.size for value in rasters}) > 1 or any(value.device != "cpu" for value in rasters):
         raise NotInStrips
-    height, width, device = frames.pop()
-    if device != "cpu":
-        raise NotInStrips
-    return height, width
+    return frame_of(max(rasters, key=lambda value: value.nbytes)) if rasters else None
 
 
 def _cut_rows(value: Raster, start: int, stop: int) -> Raster:

@@ -83,7 +83,7 @@ def _groups(plan: Plan, found: list[Finding]) -> dict[int, int]:
     from pipeline_core.groups import form
 
     needed = [step.index for step, finding in zip(plan.steps, found, strict=True) if finding.state == "run"]
-    groups = form(plan, needed, lambda step: plan.graph.catalogue.load(step.node.operation))
+    groups = form(plan, needed, lambda step: plan.graph.catalogue.load(step.node.operation), writes=plan.save)
     return {index: number for number, group in enumerate(groups, 1) for index in group.steps}
 
 

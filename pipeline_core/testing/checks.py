@@ -41,7 +41,11 @@ def _has_items(operation: Operation) -> bool:
 
 
 def _in_tiles(operation: Operation) -> bool:
-    return operation.tiles and _has_rasters(operation)
+    return operation.facts.support is not None and _has_rasters(operation)
+
+
+def _in_strips(operation: Operation) -> bool:
+    return _in_tiles(operation) or operation.facts.rows is not None
 
 
 def _on_accelerators(operation: Operation) -> bool:
@@ -57,7 +61,7 @@ CHECKS: tuple[tuple[Check, Callable[[Operation], bool]], ...] = (
     (treats_a_batch_as_its_items, _has_items),
     (takes_arrays_and_tensors_alike, _has_rasters),
     (runs_in_tiles, _in_tiles),
-    (runs_in_strips, _in_tiles),
+    (runs_in_strips, _in_strips),
     (infers_what_it_gives, _always),
     (is_refused_wrong_kinds, _wired),
     (has_steady_keys, _always),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline_core.call import call
 from pipeline_core.errors import OperationError
-from pipeline_core.image import Raster, Table
+from pipeline_core.frames import NotInStrips, Part
+from pipeline_core.image import File, Raster, Table
 from pipeline_core.operation import bind, support_radius
-from pipeline_core.strips import Member, NotInStrips, carry_out
+from pipeline_core.rows import RowFile, Rows
+from pipeline_core.strips import Member, carry_out
 from pipeline_core.testing.samples import HEIGHT, WIDTH, Trial
 from pipeline_core.testing.subject import ContractError, Inputs, Subject, same
 from pipeline_core.values import change_buffers, fingerprint, move, put_together, take_apart
@@ -174,29 +178,69 @@ def _radius(subject: Subject, trial: Trial) -> float:
 
 
 def runs_in_strips(subject: Subject) -> None:
-    """With `support`, the whole made a few rows at a time is the whole: bit for bit where it is pointwise."""
+    """With `support` or `rows`, the whole made a few rows at a time is the whole: bit for bit where it is pointwise."""
     for trial, outputs in subject.accepted():
-        radius = _radius(subject, trial)
-        if radius > HEIGHT or not all(isinstance(value, Raster) and value.size == (WIDTH, HEIGHT) for value in outputs):
-            continue
         given = trial.inputs()
+        bound = bind(subject.operation, trial.params)
+        rule, radius = _rule(subject, trial, given), 0.0
+        if subject.operation.facts.rows is None:
+            radius = _radius(subject, trial)
+            if not all(isinstance(value, Raster) and value.size == (WIDTH, HEIGHT) for value in outputs):
+                continue
+        elif rule is None:
+            continue
+        if radius > HEIGHT:
+            continue
         links = tuple(
             (name, tuple((number, i) for i in range(len(values))))
             for number, (name, values) in enumerate(given.items())
         )
         values = {number: tuple(found) for number, found in enumerate(given.values())}
         kinds = [type(value).__name__ for value in outputs]
-        bound = bind(subject.operation, trial.params)
-        member = Member(len(given), subject.operation, bound, kinds, links, math.ceil(radius))
+        part = Part(len(given), tuple(values), math.ceil(radius), rule)
+        member = Member(subject.operation, bound, kinds, links, part)
         for rows in STRIPS:
+            what = f"{trial}: made of strips of {rows} rows it differs from the whole"
             try:
-                made = carry_out([member], [member.index], values, jobs=1, rows=rows)
+                if isinstance(rule, RowFile):
+                    made: tuple[Any, ...] = (_written(member, values, rule, rows, outputs[0].media_type),)
+                else:
+                    made = carry_out([member], [member.index], values, jobs=1, rows=rows).values[member.index]
             except NotInStrips as error:
-                if error.__cause__ is None or isinstance(error.__cause__, OperationError):
+                if rule is None and (error.__cause__ is None or isinstance(error.__cause__, OperationError)):
                     continue  # it says so, and is run on the whole
                 raise ContractError(f"{trial}: on a strip it raised {error.__cause__!r}") from error
-            what = f"{trial}: made of strips of {rows} rows it differs from the whole"
-            same(what, outputs, made.values[member.index], CLOSE if radius else 0.0)
+            same(what, outputs, made, CLOSE if radius or rule else 0.0)
+
+
+def _rule(subject: Subject, trial: Trial, given: Inputs) -> Rows | RowFile | None:
+    """What the operation's `rows` says of these inputs."""
+    rule = subject.operation.facts.rows
+    if rule is None:
+        return None
+    facts = {
+        name: [value.like(dtype=value.dtype) if isinstance(value, Raster) else value for value in values]
+        for name, values in given.items()
+    }
+    bound = bind(subject.operation, trial.params)
+    try:
+        found: Rows | RowFile | None = rule(*subject.operation.arguments(facts), **bound)
+    except Exception as error:
+        raise ContractError(f"{trial}: its 'rows' rule raised {type(error).__name__}: {error}") from error
+    return found
+
+
+def _written(member: Member, values: dict[int, tuple[Any, ...]], rule: RowFile, rows: int, media_type: str) -> File:
+    """The file that a step writes row by row, as if it had been encoded whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        (image,) = values[0]
+        writer = rule.open(path, image.like(dtype=image.dtype))
+        carry_out(
+            [member], [member.index], values, jobs=1, rows=rows, sinks={member.index: lambda v, _: writer.write(v)}
+        )
+        writer.close()
+        return File(path.read_bytes(), media_type)
 
 
 def _tiles(wrap: bool) -> list[tuple[slice, slice]]:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, OperationError, operation
-from pipeline_transform.moves import framed, rolled
+from pipeline_core import AnyRaster, Color, OperationError, Rows, operation
+from pipeline_transform.moves import framed, framed_rows, rolled
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
 from pipeline_transform.warping import (
     Antialias,
@@ -25,7 +25,7 @@ from pipeline_transform.warping import (
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 Row = tuple[float, float, float]
-Rows = Annotated[
+MatrixRows = Annotated[
     list[Row],
     Field(
         min_length=2,
@@ -50,7 +50,32 @@ def _shifted(
     return warped_size(image, None, None, "nearest" if exact else filter, wrap=image.wrap)
 
 
-@operation(version=2, infer=_shifted, aliases=("move", "position", "shift"))
+def _shifted_in_rows(
+    image: AnyRaster,
+    *,
+    x: float = 0.0,
+    y: float = 0.0,
+    filter: str = "bicubic",  # noqa: A002  the word of the field
+    fill: Color = TRANSPARENT,
+) -> Rows | None:
+    if x != round(x) or y != round(y):
+        return None
+    across, down = round(x), round(y)
+    if image.wrap[1]:
+        return Rows(
+            image,
+            lambda start, stop, strip: _moved(strip, across, 0, fill),
+            lambda start, stop: (start - down, stop - down),
+        )
+    border = encoded(channel_values(fill, image), image.dtype)
+
+    def moved_across(buffer: Any) -> Any:
+        return _moved(image.with_buffer(buffer), across, 0, fill).buffer if buffer.shape[1] else buffer
+
+    return framed_rows(image, image.height, down, moved_across, border)
+
+
+@operation(version=2, infer=_shifted, rows=_shifted_in_rows, aliases=("move", "position", "shift"))
 def translate(
     image: AnyRaster,
     *,
@@ -107,7 +132,7 @@ def _placed(
 def affine(
     image: AnyRaster,
     *,
-    matrix: Rows,
+    matrix: MatrixRows,
     width: Side | None = None,
     height: Side | None = None,
     filter: WarpFilter = "bicubic",  # noqa: A002  the word of the field

@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline_core import AnyRaster, Rows
+
 Array = np.ndarray[Any, Any]
 
 Y_AXIS, X_AXIS = 1, 2
@@ -87,3 +89,37 @@ def framed(buffer: Any, border: np.ndarray[Any, Any], rows: tuple[int, int], col
         canvas = torch.from_numpy(border).to(buffer.device, buffer.dtype).expand(shape).clone()
     canvas[:, top : top + height, left : left + width] = buffer
     return canvas
+
+
+def picked_rows(result: AnyRaster, index: np.ndarray[Any, np.dtype[np.int64]], along: Callable[[Any], Any]) -> Rows:
+    """A result whose rows are the input's with these numbers, each of them as `along` changes it."""
+
+    def needs(start: int, stop: int) -> tuple[int, int]:
+        rows = index[start:stop]
+        return int(rows.min()), int(rows.max()) + 1
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        rows = index[start:stop] - needs(start, stop)[0]
+        there = np.array_equal(rows, np.arange(strip.height))
+        buffer = strip.buffer if there else taken(strip.buffer, rows, Y_AXIS)
+        return strip.with_buffer(along(buffer), wrap=result.wrap)
+
+    return Rows(result, make, needs)
+
+
+def framed_rows(
+    result: AnyRaster, height: int, shift: int, along: Callable[[Any], Any], border: np.ndarray[Any, Any]
+) -> Rows:
+    """A result whose rows are the input's, of which there are so many, moved down; elsewhere `border` (one value per channel)."""
+
+    def needs(start: int, stop: int) -> tuple[int, int]:
+        low = min(max(start - shift, 0), height - 1)
+        return low, max(min(stop - shift, height), low + 1)
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        above = min(max(shift - start, 0), stop - start)
+        below = min(max(stop - shift - height, 0), stop - start)
+        kept = along(strip.buffer[:, : stop - start - above - below])
+        return strip.with_buffer(framed(kept, border, (above, below), (0, 0)), wrap=result.wrap)
+
+    return Rows(result, make, needs)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, OperationError, operation
-from pipeline_transform.moves import X_AXIS, Y_AXIS, framed, rolled, taken
+from pipeline_core import AnyRaster, Color, OperationError, Rows, operation
+from pipeline_transform.moves import X_AXIS, Y_AXIS, framed, framed_rows, picked_rows, rolled, taken
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
 
 Position = Annotated[int, Field(ge=0, description="pixels from the left (x) or the top (y)")]
@@ -39,7 +39,16 @@ def _wrap_after_pad(image: AnyRaster, across: int, down: int, mode: str) -> tupl
     return image.wrap[0] and whole[0], image.wrap[1] and whole[1]
 
 
-@operation(infer=_cropped, aliases=("ImageCrop", "cut"))
+def _crop_in_rows(image: AnyRaster, *, x: int, y: int, width: int, height: int) -> Rows:
+    result = crop(image, x=x, y=y, width=width, height=height)
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        return strip.with_buffer(strip.buffer[:, :, x : x + width], wrap=result.wrap)
+
+    return Rows(result, make, lambda start, stop: (start + y, stop + y))
+
+
+@operation(infer=_cropped, rows=_crop_in_rows, aliases=("ImageCrop", "cut"))
 def crop(image: AnyRaster, *, x: Position, y: Position, width: Length, height: Length) -> AnyRaster:
     """Cut out a rectangle.
 
@@ -55,7 +64,27 @@ def crop(image: AnyRaster, *, x: Position, y: Position, width: Length, height: L
     return image.with_buffer(image.buffer[:, y : y + height, x : x + width], wrap=wrap)
 
 
-@operation(infer=_padded, aliases=("extend", "canvas_size", "add_border", "expand_canvas"))
+def _pad_in_rows(
+    image: AnyRaster,
+    *,
+    left: int = 0,
+    right: int = 0,
+    top: int = 0,
+    bottom: int = 0,
+    mode: PadMode = "constant",
+    color: Color = TRANSPARENT,
+) -> Rows:
+    result = _padded(image, left=left, right=right, top=top, bottom=bottom, mode=mode)
+    if mode == "constant":
+        border = encoded(channel_values(color, image), image.dtype)
+        return framed_rows(
+            result, image.height, top, lambda strip: framed(strip, border, (0, 0), (left, right)), border
+        )
+    index = _continued(image.height, top, bottom, mode)
+    return picked_rows(result, index, lambda strip: taken(strip, _continued(image.width, left, right, mode), X_AXIS))
+
+
+@operation(infer=_padded, rows=_pad_in_rows, aliases=("extend", "canvas_size", "add_border", "expand_canvas"))
 def pad(
     image: AnyRaster,
     *,
@@ -97,7 +126,13 @@ def _continued(size: int, before: int, after: int, mode: PadMode) -> np.ndarray[
     return np.minimum(folded, 2 * size - 1 - folded)
 
 
-@operation(infer=_same, aliases=("cshift", "roll", "wrap_shift"))
+def _offset_in_rows(image: AnyRaster, *, x: int = 0, y: int = 0) -> Rows | None:
+    if y % image.height:  # the rows of one strip come from both ends
+        return None
+    return Rows(image, lambda start, stop, strip: strip.with_buffer(rolled(strip.buffer, (0, x))))
+
+
+@operation(infer=_same, rows=_offset_in_rows, aliases=("cshift", "roll", "wrap_shift"))
 def offset(
     image: AnyRaster,
     *,

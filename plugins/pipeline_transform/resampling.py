@@ -73,25 +73,49 @@ class Span:
         return self.length / self.count
 
 
-def resampled(buffer: torch.Tensor, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> torch.Tensor:
-    """A `(B, H, W, C)` float tensor with one axis resampled.
+@dataclass(frozen=True)
+class Sums:
+    """What each pixel along an axis of a result is made of: `place` and `weights`, `(count, taps)`; weights add up to 1.
 
-    Pixels beyond the ends are left out of the sum and the rest weighted up, or, with `wrap`, taken from the other end.
+    With `wrap` places lie beyond the ends of the axis too, where the picture goes on from the other end.
     """
-    import torch
 
-    size = buffer.shape[axis]
-    if kind == "area":
-        place, weights = _overlaps(span)
-    else:
-        place, weights = _taps(span, KERNELS[kind], stretch=max(1.0, span.step) if antialias else 1.0)
-    if not wrap:
-        weights = weights.where((place >= 0) & (place < size), 0.0)
-    place = place % size if wrap else place.clamp(0, size - 1)
-    weights = weights / weights.sum(1, keepdim=True)
-    lines = buffer.movedim(axis, 0)
-    sums = weighted_sums(lines.reshape(size, -1), place, weights.to(torch.float32))
-    return sums.reshape(span.count, *lines.shape[1:]).movedim(0, axis)
+    place: torch.Tensor
+    weights: torch.Tensor
+
+    @classmethod
+    def of(cls, span: Span, size: int, kind: str, *, antialias: bool, wrap: bool) -> Sums:
+        """Pixels beyond the ends are left out of the sum and the rest weighted up, unless it wraps."""
+        import torch
+
+        if kind == "area":
+            place, weights = _overlaps(span)
+        else:
+            place, weights = _taps(span, KERNELS[kind], stretch=max(1.0, span.step) if antialias else 1.0)
+        if not wrap:
+            weights = weights.where((place >= 0) & (place < size), 0.0)
+            place = place.clamp(0, size - 1)
+        return cls(place, (weights / weights.sum(1, keepdim=True)).to(torch.float32))
+
+    def part(self, start: int, stop: int) -> Sums:
+        """Of some pixels of the result, and counted from the first pixel that they need."""
+        place = self.place[start:stop]
+        return Sums(place - place.min(), self.weights[start:stop])
+
+    def needs(self, start: int, stop: int) -> tuple[int, int]:
+        place = self.place[start:stop]
+        return int(place.min()), int(place.max()) + 1
+
+    def along(self, buffer: torch.Tensor, axis: int) -> torch.Tensor:
+        """A `(B, H, W, C)` float tensor with one axis resampled."""
+        lines = buffer.movedim(axis, 0)
+        sums = weighted_sums(lines.reshape(buffer.shape[axis], -1), self.place % buffer.shape[axis], self.weights)
+        return sums.reshape(len(self.place), *lines.shape[1:]).movedim(0, axis)
+
+
+def resampled(buffer: torch.Tensor, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> torch.Tensor:
+    """A `(B, H, W, C)` float tensor with one axis resampled."""
+    return Sums.of(span, buffer.shape[axis], kind, antialias=antialias, wrap=wrap).along(buffer, axis)
 
 
 def _taps(span: Span, kernel: Kernel, stretch: float) -> tuple[torch.Tensor, torch.Tensor]:

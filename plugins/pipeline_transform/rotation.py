@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, operation
+from pipeline_core import AnyRaster, Color, Rows, operation
 from pipeline_transform.paint import TRANSPARENT
-from pipeline_transform.turns import rotate90
+from pipeline_transform.turns import half_turn_in_rows, rotate90
 from pipeline_transform.warping import Array, Point, Warp, WarpFilter, warped, warped_size
 
 
@@ -51,7 +51,21 @@ def _inferred(
     return warped_size(image, turn.width, turn.height, filter)
 
 
-@operation(version=2, infer=_inferred, aliases=("turn",))
+def _in_rows(
+    image: AnyRaster,
+    *,
+    angle: float,
+    expand: bool = False,
+    center: Point | None = None,
+    **_: Any,
+) -> Rows | None:
+    turns = _exact_turns(image, angle, expand, center)
+    if turns == 0:
+        return Rows(image, lambda start, stop, strip: strip)
+    return half_turn_in_rows(image, turns=2) if turns == 2 else None
+
+
+@operation(version=2, infer=_inferred, rows=_in_rows, aliases=("turn",))
 def rotate(
     image: AnyRaster,
     *,

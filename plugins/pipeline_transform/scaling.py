@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, OperationError, operation
-from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, taken
-from pipeline_transform.resampling import Filter, Span, associated, handed_back, resampled
+from pipeline_core import AnyRaster, OperationError, Rows, operation
+from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, picked_rows, taken
+from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled
 
 Fit = Literal["stretch", "fit", "fill"]
 Length = Annotated[int, Field(ge=1, description="pixels")]
@@ -35,9 +35,66 @@ def _inferred(
     return image.like(width=across.count, height=down.count, dtype=dtype, wrap=_wrap(image, across, down))
 
 
+def _in_rows(
+    image: AnyRaster,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    scale: float | None = None,
+    longest: int | None = None,
+    fit: Fit = "stretch",
+    filter: str = "bicubic",  # noqa: A002  as in `resize`
+    antialias: bool = True,
+) -> Rows | None:
+    across, down = _spans(image, width, height, scale, longest, fit)
+    if _unchanged(image, across, down):
+        return Rows(image, lambda start, stop, strip: strip)
+    dtype = image.dtype if filter == "nearest" else "float32"
+    result = image.like(width=across.count, height=down.count, dtype=dtype, wrap=_wrap(image, across, down))
+    if filter == "nearest":
+        columns = _nearest(across)
+        return picked_rows(result, _nearest(down), lambda buffer: taken(buffer, columns, X_AXIS))
+    flags = _opencv(image, across, down, filter)
+    if flags == cv2.INTER_AREA and down.step.is_integer():
+        return _area_in_rows(result, int(down.step))
+    return None if flags == cv2.INTER_LINEAR else _sums_in_rows(image, result, across, down, filter, antialias)
+
+
+def _area_in_rows(result: AnyRaster, step: int) -> Rows:
+    """By OpenCV: a whole number of rows makes one."""
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        source = associated(strip)
+        array = _by_opencv(source.array, result.width, stop - start, cv2.INTER_AREA)
+        return handed_back(source.with_array(array, wrap=result.wrap), strip)
+
+    return Rows(result, make, lambda start, stop: (start * step, stop * step))
+
+
+def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> Rows:
+    """As `resize` does it with the whole, in the same order."""
+    rows = Sums.of(down, image.height, kind, antialias=antialias, wrap=image.wrap[1])
+    columns = Sums.of(across, image.width, kind, antialias=antialias, wrap=image.wrap[0])
+    same_width, same_height = across == _whole(image, image.width, 1)[0], down == _whole(image, 1, image.height)[1]
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        source = associated(strip)
+        pixels = source.pixels.permute(0, 2, 3, 1)
+        if not same_width and across.step > down.step:
+            pixels = columns.along(pixels, X_AXIS)
+        if not same_height:
+            pixels = rows.part(start, stop).along(pixels, Y_AXIS)
+        if not same_width and across.step <= down.step:
+            pixels = columns.along(pixels, X_AXIS)
+        return handed_back(source.with_buffer(pixels, wrap=result.wrap), strip)
+
+    return Rows(result, make, rows.needs)
+
+
 @operation(
     version=2,
     infer=_inferred,
+    rows=_in_rows,
     aliases=(
         "scale",
         "resample",

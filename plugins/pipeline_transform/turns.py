@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
-from pipeline_core import AnyRaster, operation
+from pipeline_core import AnyRaster, Rows, operation
 from pipeline_transform.moves import X_AXIS, Y_AXIS, reversed_along, transposed, turned
 
 
@@ -18,7 +19,28 @@ def _turned(image: AnyRaster, *, turns: int = 1) -> AnyRaster:
     return image.like(width=image.height, height=image.width, dtype=image.dtype, wrap=(image.wrap[1], image.wrap[0]))
 
 
-@operation(infer=_same, aliases=("flip_vertical", "mirror_vertical", "upside_down"))
+def _from_below(image: AnyRaster, turn: Callable[[Any], Any]) -> Rows:
+    """The last row first."""
+    return Rows(
+        image,
+        lambda start, stop, strip: strip.with_buffer(turn(strip.buffer)),
+        lambda start, stop: (image.height - stop, image.height - start),
+    )
+
+
+def _flip_in_rows(image: AnyRaster) -> Rows:
+    return _from_below(image, lambda buffer: reversed_along(buffer, Y_AXIS))
+
+
+def _flop_in_rows(image: AnyRaster) -> Rows:
+    return Rows(image, lambda start, stop, strip: flop(strip))
+
+
+def half_turn_in_rows(image: AnyRaster, *, turns: int = 1) -> Rows | None:
+    return _from_below(image, lambda buffer: turned(buffer, 2)) if turns == 2 else None
+
+
+@operation(infer=_same, rows=_flip_in_rows, aliases=("flip_vertical", "mirror_vertical", "upside_down"))
 def flip(image: AnyRaster) -> AnyRaster:
     """Upside down: the top row becomes the bottom row.
 
@@ -28,7 +50,7 @@ def flip(image: AnyRaster) -> AnyRaster:
     return image.with_buffer(reversed_along(image.buffer, Y_AXIS))
 
 
-@operation(infer=_same, aliases=("flip_horizontal", "mirror"))
+@operation(infer=_same, rows=_flop_in_rows, aliases=("flip_horizontal", "mirror"))
 def flop(image: AnyRaster) -> AnyRaster:
     """Left to right, as in a mirror: the first column becomes the last.
 
@@ -47,7 +69,7 @@ def transpose(image: AnyRaster) -> AnyRaster:
     return image.with_buffer(transposed(image.buffer), wrap=(image.wrap[1], image.wrap[0]))
 
 
-@operation(infer=_turned, aliases=("quarter_turn", "ImageRotate", "rot90"))
+@operation(infer=_turned, rows=half_turn_in_rows, aliases=("quarter_turn", "ImageRotate", "rot90"))
 def rotate90(image: AnyRaster, *, turns: Literal[1, 2, 3] = 1) -> AnyRaster:
     """Turn by quarter turns, clockwise; the size turns with the picture.
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, operation, progress
+from pipeline_core import frames as frames_module
 from pipeline_core import groups as groups_module
 from pipeline_core import strips as strips_module
 from pipeline_core.api import run_graph
@@ -28,7 +29,7 @@ WIDTH, HEIGHT = 50, 203
 def _small_pictures_count_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups_module, "SMALL", 0)
     monkeypatch.setattr(strips_module, "SMALL", 0)
-    monkeypatch.setattr(strips_module, "STRIP", 1)
+    monkeypatch.setattr(frames_module, "STRIP", 1)
 
 
 @operation(cache="never")
@@ -143,7 +144,7 @@ def test_strips_that_do_not_divide_the_height(monkeypatch: pytest.MonkeyPatch) -
     made = Pipeline()
     made.output("last", made.node("near", "blur", image=made.node("photo", photo), sigma=2.0))
     for least in (1, 7, 202, 203, 500):
-        monkeypatch.setattr(strips_module, "LEAST", least)
+        monkeypatch.setattr(frames_module, "LEAST", least)
         same_as_whole(made, {"near"}, close=1e-6)
 
 
