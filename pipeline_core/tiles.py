@@ -10,7 +10,6 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -32,14 +31,32 @@ def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> Non
         for x in range(0, width, side[0])
     ]
     workers = min(len(tiles), _cores())
-    if workers == 1:
-        for done, tile in enumerate(tiles):
-            work(*tile)
-            progress(done, len(tiles), "tiles")
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(work, *zip(*tiles, strict=True))):
-            progress(done, len(tiles), "tiles")
+    left, taking = iter(enumerate(tiles)), threading.Lock()
+    failures: list[tuple[int, BaseException]] = []
+
+    def run(told: bool) -> None:
+        done = 0
+        try:
+            while not failures:
+                with taking:
+                    done, tile = next(left, (done, None))
+                if tile is None:
+                    return
+                work(*tile)
+                if told:
+                    progress(done, len(tiles), "tiles")
+        except BaseException as error:  # told to the caller, in his thread
+            failures.append((done, error))
+
+    # Not an executor: what it does for a tile takes longer than many tiles.
+    threads = [threading.Thread(target=run, args=(False,)) for _ in range(workers - 1)]
+    for thread in threads:
+        thread.start()
+    run(True)
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise min(failures, key=lambda failure: failure[0])[1]
 
 
 def _cores() -> int:

@@ -7,20 +7,20 @@ from typing import Annotated, get_args
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_color.convert import SceneColor
 from pipeline_color.grade import Channels
 from pipeline_color.mixing import layers, mix, mixed
-from pipeline_color.power import power as raised
+from pipeline_color.pointwise import Array, column, on_colors
+from pipeline_color.power import raised
 from pipeline_color.primaries import D65, Matrix, adaptation, to_xyz_d65, white_xyz
-from pipeline_color.straight import REC709_LUMA, column, on_colors, per_channel
+from pipeline_color.straight import REC709_LUMA, per_channel
 from pipeline_core import Color, Image, OperationError, operation
 
 _LUMA = np.array(REC709_LUMA)
 
 
-@operation(support=0, aliases=("HueShift", "hue_rotate"))
+@operation(version=2, support=0, aliases=("HueShift", "hue_rotate"))
 def hue_shift(
     image: Image, *, degrees: Annotated[float, Field(description="120 turns red to green, and green to blue")]
 ) -> Image:
@@ -35,7 +35,7 @@ def hue_shift(
     return mix(image, _hue_rotation(degrees))
 
 
-@operation(support=0, aliases=("color_temperature", "chromatic_adaptation"))
+@operation(version=2, support=0, aliases=("color_temperature", "chromatic_adaptation"))
 def white_balance(
     image: Image,
     *,
@@ -89,7 +89,7 @@ def gray_world(image: Image) -> Image:
     return image.with_pixels(pixels)
 
 
-@operation(support=0, aliases=("OCIOCDLTransform", "asc_cdl"))
+@operation(version=2, support=0, aliases=("OCIOCDLTransform", "asc_cdl"))
 def cdl(
     image: Image,
     *,
@@ -115,12 +115,12 @@ def cdl(
     matrix = gray + saturation * (np.eye(3) - gray)
     triples = layers(image) if saturation != 1 else []
 
-    def change(color: Tensor) -> Tensor:
+    def change(color: Array) -> Array:
         color = color * column(slopes, color) + column(offsets, color)
-        color = _powered(color.clamp(0, 1) if clamp else color, powers)
+        color = _powered(color.clip(0, 1) if clamp else color, powers)
         for where in triples:
             color = mixed(color, where, matrix)
-        return color.clamp(0, 1) if clamp else color
+        return color.clip(0, 1) if clamp else color
 
     return on_colors(image, change)
 
@@ -131,10 +131,10 @@ def _primaries(image: Image) -> str:
     return image.color.split("_")[1]
 
 
-def _powered(color: Tensor, exponents: list[float]) -> Tensor:
+def _powered(color: Array, exponents: list[float]) -> Array:
     if all(one == 1 for one in exponents):
         return color
-    return torch.where(color > 0, raised(color.clamp(min=0), exponents), color)
+    return raised(color, exponents)
 
 
 def _hue_rotation(degrees: float) -> Matrix:

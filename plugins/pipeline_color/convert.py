@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import torch
-from torch import Tensor
-
 from pipeline_color.mixing import layers, mixed
+from pipeline_color.pointwise import Array, namespace, on_colors, to_luma
 from pipeline_color.power import power
 from pipeline_color.primaries import XYZ, between
-from pipeline_color.straight import REC709_LUMA, column, on_colors
+from pipeline_color.straight import REC709_LUMA
 from pipeline_core import Image, OperationError, operation
 
 SceneColor = Literal[
@@ -26,7 +24,7 @@ AnyColor = SceneColor | Literal["data", "unknown"]
 """Those, and what is no colour or of none known."""
 
 
-@operation(support=0, aliases=("linearize", "colorspace", "convert_to_profile", "tocolorspace"))
+@operation(version=2, support=0, aliases=("linearize", "colorspace", "convert_to_profile", "tocolorspace"))
 def color_convert(image: Image, *, to: SceneColor) -> Image:
     """Convert an image to another colour space.
 
@@ -48,7 +46,7 @@ def color_convert(image: Image, *, to: SceneColor) -> Image:
     decode, encode = _CURVES[curve][0], _CURVES[to_curve][1]
     triples = [] if primaries == to_primaries else layers(image, gray_too=XYZ in (primaries, to_primaries))
 
-    def change(color: Tensor) -> Tensor:
+    def change(color: Array) -> Array:
         linear = _mirrored(color, decode)
         for where in triples:
             linear = mixed(linear, where, between(primaries, to_primaries))
@@ -67,7 +65,7 @@ def set_color(image: Image, *, color: AnyColor) -> Image:
     return image.with_buffer(image.buffer, color=color)
 
 
-@operation(support=0, aliases=("grayscale", "desaturate", "luminance", "to_luma", "black_and_white"))
+@operation(version=2, support=0, aliases=("grayscale", "desaturate", "luminance", "to_luma", "black_and_white"))
 def to_gray(image: Image) -> Image:
     """Turn R, G and B into one channel Y; the others stay.
 
@@ -78,10 +76,8 @@ def to_gray(image: Image) -> Image:
         return image
     if not {"R", "G", "B"} <= set(image.channels) or "Y" in image.channels:
         raise OperationError(f"to_gray wants an image with R, G and B, this has {', '.join(image.channels)}")
-    color = image.pixels[:, [image.index(name) for name in "RGB"]]
-    planes = {"Y": (color * column(REC709_LUMA, color)).sum(1, keepdim=True)}
     names = ["Y" if name == "R" else name for name in image.channels if name not in ("G", "B")]
-    return _of_planes(image, names, planes)
+    return to_luma(image, names, REC709_LUMA)
 
 
 @operation(support=0, aliases=("gray_to_rgb",))
@@ -95,12 +91,9 @@ def to_rgb(image: Image) -> Image:
     if "Y" not in image.channels or {"R", "G", "B"} & set(image.channels):
         raise OperationError(f"to_rgb wants an image with Y, this has {', '.join(image.channels)}")
     names = [letter for name in image.channels for letter in ("RGB" if name == "Y" else (name,))]
-    return _of_planes(image, names, dict.fromkeys("RGB", image.channel("Y")))
-
-
-def _of_planes(image: Image, names: list[str], planes: dict[str, Tensor]) -> Image:
-    stacked = torch.cat([planes[name] if name in planes else image.channel(name) for name in names], dim=1)
-    return image.with_pixels(stacked, channels=tuple(names))
+    return image.with_pixels(
+        image.pixels[:, [image.index("Y" if name in "RGB" else name) for name in names]], channels=tuple(names)
+    )
 
 
 def _parts(color: str) -> tuple[str, str]:
@@ -109,26 +102,26 @@ def _parts(color: str) -> tuple[str, str]:
     return ("g22_adobergb" if (curve, primaries) == ("g22", "adobergb") else curve), primaries
 
 
-def _mirrored(values: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
+def _mirrored(values: Array, curve: Callable[[Array], Array]) -> Array:
     if curve is _same:
         return values
-    return torch.copysign(curve(values.abs()), values)
+    return namespace(values).copysign(curve(abs(values)), values)
 
 
-def _srgb_decode(x: Tensor) -> Tensor:
-    return torch.where(x <= 0.04045, x / 12.92, power((x + 0.055) / 1.055, 2.4))
+def _srgb_decode(x: Array) -> Array:
+    return namespace(x).where(x <= 0.04045, x / 12.92, power((x + 0.055) / 1.055, 2.4))
 
 
-def _srgb_encode(x: Tensor) -> Tensor:
-    return torch.where(x <= 0.0031308, x * 12.92, 1.055 * power(x, 1 / 2.4) - 0.055)
+def _srgb_encode(x: Array) -> Array:
+    return namespace(x).where(x <= 0.0031308, x * 12.92, 1.055 * power(x, 1 / 2.4) - 0.055)
 
 
-def _same(x: Tensor) -> Tensor:
+def _same(x: Array) -> Array:
     return x
 
 
 # To linear light, and from it, for values from 0 up.
-_CURVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+_CURVES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "lin": (_same, _same),
     "srgb": (_srgb_decode, _srgb_encode),
     "g22": (lambda x: power(x, 2.2), lambda x: power(x, 1 / 2.2)),

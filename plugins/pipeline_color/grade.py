@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
+import numpy as np
 from pydantic import Field
-from torch import Tensor
 
-from pipeline_color.power import power
-from pipeline_color.straight import REC709_LUMA, column, on_colors, per_channel
+from pipeline_color.mixing import mix
+from pipeline_color.pointwise import Array, column, on_colors, on_values
+from pipeline_color.power import raised
+from pipeline_color.straight import REC709_LUMA, per_channel
 from pipeline_core import Image, OperationError, operation
 
 Channels = float | Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -51,7 +52,7 @@ def grade(
         slopes.append(factor * (high - low) / (white - black))
         offsets.append(plus + low - slopes[-1] * black)
 
-    def change(color: Tensor) -> Tensor:
+    def change(color: Array) -> Array:
         return _power(color * column(slopes, color) + column(offsets, color), numbers["gamma"])
 
     return on_colors(image, change)
@@ -66,10 +67,10 @@ def exposure(
     Convention: the values are multiplied as they are; that is exposure on linear light (`color_convert` first).
     """
     # No alpha to divide out: a factor is the same for associated and straight values.
-    return image.with_pixels(image.pixels * _factors(image, 2.0**stops))
+    return on_values(image, lambda color: color * 2.0**stops)
 
 
-@operation(support=0, aliases=("saturate",))
+@operation(version=2, support=0, aliases=("saturate",))
 def saturation(
     image: Image, *, amount: Annotated[float, Field(ge=0, description="0 gray, 1 unchanged, 2 twice as far from gray")]
 ) -> Image:
@@ -77,16 +78,11 @@ def saturation(
 
     Luma is 0.2126 R + 0.7152 G + 0.0722 B of the values as they are (ITU-R BT.709-6). Gray (Y) images stay as they are.
     """
-    # A linear mix of channels: the same for associated and straight values.
-    pixels = image.pixels.clone()
-    for layer in {image.channels[i].removesuffix("R") for i in image.color_indices}:
-        names = [f"{layer}{letter}" for letter in "RGB"]
-        if all(name in image.channels for name in names):
-            where = [image.index(name) for name in names]
-            color = pixels[:, where]
-            luma = (color * column(REC709_LUMA, color)).sum(1, keepdim=True)
-            pixels[:, where] = torch.lerp(luma, color, amount)
-    return image.with_pixels(pixels)
+    gray = np.outer(np.ones(3), REC709_LUMA)
+    names = [image.channels[i] for i in image.color_indices]
+    triples = [[f"{name[:-1]}{letter}" for letter in "RGB"] for name in names if name[-1] == "R"]
+    whole = [[names.index(name) for name in wanted] for wanted in triples if set(wanted) <= set(names)]
+    return mix(image, gray + amount * (np.eye(3) - gray), whole)
 
 
 @operation(support=0, aliases=("powc",))
@@ -99,7 +95,7 @@ def gamma(image: Image, *, value: Annotated[Channels, Field(description="above 1
     return on_colors(image, lambda color: _power(color, exponents))
 
 
-@operation(support=0, aliases=("input_levels", "black_and_white_point"))
+@operation(version=2, support=0, aliases=("input_levels", "black_and_white_point"))
 def levels(
     image: Image,
     *,
@@ -124,7 +120,12 @@ def levels(
     ranges = [b - a for a, b in zip(low, high, strict=True)]
     targets = [b - a for a, b in zip(floor, ceiling, strict=True)]
 
-    def change(color: Tensor) -> Tensor:
+    if all(one == 1 for one in exponents):
+        slopes = [target / length for target, length in zip(targets, ranges, strict=True)]
+        offsets = [start - slope * black for start, slope, black in zip(floor, slopes, low, strict=True)]
+        return on_colors(image, lambda color: color * column(slopes, color) + column(offsets, color))
+
+    def change(color: Array) -> Array:
         part = _power((color - column(low, color)) / column(ranges, color), exponents)
         return part * column(targets, color) + column(floor, color)
 
@@ -145,19 +146,12 @@ def clamp(image: Image, *, low: float = 0.0, high: float = 1.0) -> Image:
     """
     if low > high:
         raise OperationError(f"low is {low:g}, high is {high:g}: low must not be above high")
-    return on_colors(image, lambda color: color.clamp(low, high))
+    return on_colors(image, lambda color: color.clip(low, high))
 
 
-def _power(color: Tensor, gammas: list[float]) -> Tensor:
+def _power(color: Array, gammas: list[float]) -> Array:
     if min(gammas) <= 0:
         raise OperationError(f"gamma must be above 0, got {min(gammas):g}")
     if all(one == 1 for one in gammas):
         return color
-    curved = power(color.clamp(min=0), [1 / one for one in gammas])
-    return torch.where(color > 0, curved, color)
-
-
-def _factors(image: Image, factor: float) -> Tensor:
-    """`factor` for the colour channels, 1 for the others."""
-    colors = set(image.color_indices)
-    return column([factor if i in colors else 1.0 for i in range(len(image.channels))], image.pixels)
+    return raised(color, [1 / one for one in gammas])

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import torch
+import cv2
+import numpy as np
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_color.cube import Cube, read_cube
 from pipeline_color.mixing import layers
-from pipeline_color.straight import on_colors
+from pipeline_color.pointwise import Array, namespace, on_colors
 from pipeline_core import Image, operation
 
 
-@operation(support=0, aliases=("OCIOFileTransform", "Vectorfield", "cube_lut", "lut_3d"))
+@operation(version=2, support=0, aliases=("OCIOFileTransform", "Vectorfield", "cube_lut", "lut_3d"))
 def apply_lut(
     image: Image,
     *,
@@ -35,65 +36,105 @@ def apply_lut(
     cube = read_cube(path)
     triples = layers(image, gray_too=True)
 
-    def change(color: Tensor) -> Tensor:
-        planes = list(color.unbind(1))
-        table = torch.from_numpy(cube.table).to(color.device)
+    find = _line if cube.table.ndim == 2 else _tetrahedral if interpolation == "tetrahedral" else _trilinear
+
+    def change(color: Array) -> Array:
+        planes = [color[:, i : i + 1] for i in range(color.shape[1])]
+        table = cube.table
+        if namespace(color) is not np:
+            table = color.new_tensor(table)
         for where in triples:
             places = [_place(planes[i], cube, channel) for channel, i in enumerate(where)]
-            if cube.table.ndim == 2:
-                found = [_line(table[:, channel], place) for channel, place in enumerate(places)]
-            else:
-                found = list((_tetrahedral if interpolation == "tetrahedral" else _trilinear)(table, places).unbind(-1))
-            for i, plane in zip(where, found, strict=True):
+            for i, plane in zip(where, find(table, places), strict=True):
                 planes[i] = plane
-        return torch.stack(planes, dim=1)
+        return namespace(color).concatenate(planes, 1)
 
     return on_colors(image, change)
 
 
-def _place(values: Tensor, cube: Cube, channel: int) -> Tensor:
+def _place(values: Array, cube: Cube, channel: int) -> Array:
     """Where values lie between the entries, from 0 to n - 1; no number lies at 0."""
     low, high = cube.low[channel], cube.high[channel]
     last = cube.table.shape[0] - 1
-    place: Tensor = (values - low) / (high - low) * last
-    return place.nan_to_num(nan=0.0).clamp(0, last)
+    return namespace(values).nan_to_num((values - low) / (high - low) * last, nan=0.0).clip(0, last)
 
 
-def _split(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _split(place: Array, size: int) -> tuple[Array, Array]:
     """The entry below, and how far above it."""
-    below = place.floor().clamp(max=size - 2)
-    return below.long(), place - below
+    xp = namespace(place)
+    below = xp.floor(place).clip(max=size - 2)
+    return (below.astype(np.intp) if xp is np else below.long()), place - below
 
 
-def _line(column: Tensor, place: Tensor) -> Tensor:
-    below, part = _split(place, len(column))
-    found: Tensor = column[below] * (1 - part) + column[below + 1] * part
+def _line(table: Array, places: list[Array]) -> list[Array]:
+    found = []
+    for channel, place in enumerate(places):
+        below, part = _split(place, len(table))
+        entries = table[:, channel]
+        found.append(entries[below] * (1 - part) + entries[below + 1] * part)
     return found
 
 
-def _trilinear(table: Tensor, places: list[Tensor]) -> Tensor:
+def _trilinear(table: Array, places: list[Array]) -> list[Array]:
+    if namespace(table) is np:
+        return _trilinear_by_opencv(table, places)
     (r, x), (g, y), (b, z) = (_split(place, len(table)) for place in places)
     x, y, z = (part.unsqueeze(-1) for part in (x, y, z))
 
-    def along_red(blue: Tensor, green: Tensor) -> Tensor:
+    def along_red(blue: Array, green: Array) -> Array:
         return table[blue, green, r] * (1 - x) + table[blue, green, r + 1] * x
 
     near = along_red(b, g) * (1 - y) + along_red(b, g + 1) * y
     far = along_red(b + 1, g) * (1 - y) + along_red(b + 1, g + 1) * y
-    return near * (1 - z) + far * z
+    return list((near * (1 - z) + far * z).unbind(-1))
 
 
-def _tetrahedral(table: Tensor, places: list[Tensor]) -> Tensor:
-    """From the corner below to the corner above in three steps, the axis with the largest part first."""
-    split = [_split(place, len(table)) for place in places]
-    corner = torch.stack([below for below, _ in split], dim=-1)
-    parts, order = torch.sort(torch.stack([part for _, part in split], dim=-1), dim=-1, descending=True, stable=True)
-    found = table[corner[..., 2], corner[..., 1], corner[..., 0]]
-    before = found
-    for step in range(3):
-        axis = order[..., step : step + 1]
-        corner = corner + (torch.arange(3, device=corner.device) == axis)
-        here = table[corner[..., 2], corner[..., 1], corner[..., 0]]
-        found = found + (here - before) * parts[..., step : step + 1]
-        before = here
-    return found
+def _trilinear_by_opencv(table: Array, places: list[Array]) -> list[Array]:
+    """The slices of blue lie below each other: two bilinear look-ups, and what is between them."""
+    size, shape = len(table), places[0].shape
+    red, green, blue = (np.ascontiguousarray(place).reshape(-1, shape[3]) for place in places)
+    slices = table.reshape(size * size, size, 3)
+    below = np.floor(blue).clip(max=size - 2)
+    down = below * size + green
+    near, far = (
+        np.asarray(cv2.remap(slices, red, y, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE))
+        for y in (down, down + np.float32(size))
+    )
+    mixed = near + (far - near) * np.asarray(cv2.merge([blue - below] * 3))
+    return [mixed[..., i].reshape(shape) for i in range(3)]
+
+
+def _tetrahedral(table: Array, places: list[Array]) -> list[Array]:
+    """From the corner below to the corner above along the edges of one of six tetrahedra: the largest part first."""
+    xp, size = namespace(table), len(table)
+    steps = (1, size, size * size)
+    below = [xp.floor(place).clip(max=size - 2) for place in places]
+    x, y, z = (place - whole for place, whole in zip(places, below, strict=True))
+    larger, smaller = xp.maximum(x, y), xp.minimum(x, y)
+    most, least = xp.maximum(larger, z), xp.minimum(smaller, z)
+    middle = xp.maximum(smaller, xp.minimum(larger, z))
+    # Numbers of entries are whole and small enough for float32.
+    corner = below[0] + below[1] * steps[1] + below[2] * steps[2]
+    first = xp.where(z >= larger, float(steps[2]), xp.where(x >= y, float(steps[0]), float(steps[1])))
+    last = xp.where(z <= smaller, float(steps[2]), xp.where(x <= y, float(steps[0]), float(steps[1])))
+    numbers = corner, corner + first, corner + (sum(steps) - last), corner + sum(steps)
+    weights = 1 - most, most - middle, middle - least, least
+    if xp is np:
+        return _blended(table, numbers, weights)
+    entries = table.reshape(-1, 3)
+    total = sum(entries[number.long()] * weight.unsqueeze(-1) for number, weight in zip(numbers, weights, strict=True))
+    return list(total.unbind(-1))
+
+
+def _blended(table: Array, numbers: Sequence[Array], weights: Sequence[Array]) -> list[Array]:
+    """Weighted sums of entries, four floats at a time: numpy takes what has 16 bytes as one thing."""
+    entries = np.zeros((table.size // 3, 4), np.float32)
+    entries[:, :3] = table.reshape(-1, 3)
+    things = entries.view(np.complex128).ravel()
+    total: Any = None
+    for number, weight in zip(numbers, weights, strict=True):
+        taken = things.take(number.ravel().astype(np.intp), mode="clip").view(np.float32)
+        taken *= cv2.merge([weight.ravel()] * 4).ravel()
+        total = taken if total is None else np.add(total, taken, out=total)
+    shape = numbers[0].shape
+    return [plane.reshape(shape) for plane in cv2.split(total.reshape(-1, 1, 4))[:3]]

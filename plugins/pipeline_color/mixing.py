@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from pipeline_color.pointwise import Array, namespace, on_values, product
 from pipeline_color.primaries import Matrix
 from pipeline_color.straight import color_channels
 from pipeline_core import Image, OperationError
@@ -25,18 +25,28 @@ def layers(image: Image, *, gray_too: bool = False) -> list[list[int]]:
     return [[names.index(name) for name in wanted] for wanted in triples]
 
 
-def mixed(color: Tensor, where: list[int], matrix: Matrix) -> Tensor:
-    """The channels at `where` times a 3x3 matrix. Plain products and sums, which round alike in strips and batches."""
-    planes = list(color.split(1, dim=1))  # type: ignore[no-untyped-call]  # torch's
+def mixed(color: Array, where: list[int], matrix: Matrix) -> Array:
+    """The channels at `where` times a 3x3 matrix. All of this rounds alike in strips and batches."""
+    if isinstance(color, np.ndarray):
+        if where == [0, 1, 2] and color.shape[1] == 3:
+            return product(color, matrix)
+        result = color.copy()
+        result[:, where] = product(color[:, where], matrix)
+        return result
+    planes = [color[:, i : i + 1] for i in range(color.shape[1])]
     red, green, blue = (planes[i] for i in where)
     for i, (a, b, c) in zip(where, matrix.tolist(), strict=True):
         planes[i] = red * a + green * b + blue * c
-    return torch.cat(planes, dim=1)
+    return namespace(color).concatenate(planes, 1)
 
 
-def mix(image: Image, matrix: Matrix) -> Image:
+def mix(image: Image, matrix: Matrix, triples: list[list[int]] | None = None) -> Image:
     """The image with every layer's R, G and B times a matrix: the same for associated and straight values."""
-    pixels = image.pixels
-    for where in layers(image):
-        pixels = mixed(pixels, [image.color_indices[i] for i in where], matrix)
-    return image.with_pixels(pixels)
+    triples = layers(image) if triples is None else triples
+
+    def change(color: Array) -> Array:
+        for where in triples:
+            color = mixed(color, where, matrix)
+        return color
+
+    return on_values(image, change) if triples else image

@@ -52,8 +52,3 @@ def per_channel(image: Image, name: str, value: float | Sequence[float]) -> list
     if "Y" in letters:
         raise OperationError(f"'{name}' has values for R, G and B, but the image has Y: give one number, or use to_rgb")
     return [float(value["RGB".index(letter)]) for letter in letters]
-
-
-def column(numbers: Sequence[float], like: Tensor) -> Tensor:
-    """Numbers per channel in a shape that spreads over `(B, C, H, W)`."""
-    return like.new_tensor(numbers).view(1, -1, 1, 1)

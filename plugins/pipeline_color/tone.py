@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from pipeline_color.straight import color_channels, on_colors
+from pipeline_color.cubic import Curve
+from pipeline_color.pointwise import Array, namespace, on_colors
+from pipeline_color.straight import color_channels
 from pipeline_core import Image, OperationError, operation
 
 Points = Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(min_length=2, max_length=256)]
 """Points [input, output] of a curve."""
 
 
-@operation(support=0, aliases=("ColorLookup", "tone_curve", "rgb_curves"))
+@operation(version=2, support=0, aliases=("ColorLookup", "tone_curve", "rgb_curves"))
 def curves(
     image: Image,
     *,
@@ -42,10 +41,11 @@ def curves(
     master = _same if points is None else _curve(points)
     of_channel = {letter: _curve(curve) for letter, curve in own.items() if curve is not None}
 
-    def change(color: Tensor) -> Tensor:
-        planes = color.split(1, dim=1)  # type: ignore[no-untyped-call]  # torch's
-        pairs = zip(letters, planes, strict=True)
-        return master(torch.cat([of_channel.get(letter, _same)(plane) for letter, plane in pairs], dim=1))
+    def change(color: Array) -> Array:
+        if of_channel:
+            planes = [of_channel.get(letter, _same)(color[:, i : i + 1]) for i, letter in enumerate(letters)]
+            color = namespace(color).concatenate(planes, 1)
+        return master(color)
 
     return on_colors(image, change)
 
@@ -73,7 +73,7 @@ def tonemap(
     if method == "aces" and white is not None:
         raise OperationError("white is given, but the curve of aces has its own: leave it out")
     curve = {"reinhard": _reinhard, "aces": _aces, "hable": _hable}[method]
-    return on_colors(image, lambda color: torch.where(color > 0, curve(color.clamp(min=0), white), color))
+    return on_colors(image, lambda color: namespace(color).where(color > 0, curve(color.clip(min=0), white), color))
 
 
 @operation(support=0)
@@ -84,35 +84,21 @@ def posterize(image: Image, *, levels: Annotated[int, Field(ge=2, le=65536, desc
     is clipped. Alpha is divided out and multiplied in again.
     """
     steps = float(levels - 1)
-    return on_colors(image, lambda color: torch.round(color * steps) / steps)
+    return on_colors(image, lambda color: (color * steps).round() / steps)
 
 
-def _same(x: Tensor) -> Tensor:
+def _same(x: Array) -> Array:
     return x
 
 
-def _curve(points: Points) -> Callable[[Tensor], Tensor]:
+def _curve(points: Points) -> Curve:
     """The monotone cubic through points, straight beyond them."""
     knots = np.array(sorted(points), np.float64)
     x, y = knots.T
     widths = np.diff(x)
     if not np.isfinite(knots).all() or (widths <= 0).any():
         raise OperationError(f"points of a curve need finite inputs that differ, got {', '.join(map(str, points))}")
-    slopes = _slopes(widths, np.diff(y) / widths)
-
-    def curve(values: Tensor) -> Tensor:
-        xs, ys, ms, ws = (values.new_tensor(one.tolist()) for one in (x, y, slopes, widths))
-        left = torch.bucketize(values.contiguous(), xs[1:-1].contiguous(), right=True)
-        right = left + 1
-        width = ws[left]
-        t = ((values - xs[left]) / width).clamp(0, 1)
-        u = 1 - t
-        inside = u * u * ((1 + 2 * t) * ys[left] + t * width * ms[left])
-        inside = inside + t * t * ((1 + 2 * u) * ys[right] - u * width * ms[right])
-        below, above = ys[0] + (values - xs[0]) * ms[0], ys[-1] + (values - xs[-1]) * ms[-1]
-        return torch.where(values < xs[0], below, torch.where(values > xs[-1], above, inside))
-
-    return curve
+    return Curve(x, y, _slopes(widths, np.diff(y) / widths))
 
 
 def _slopes(widths: np.ndarray, rises: np.ndarray) -> np.ndarray:
@@ -125,19 +111,19 @@ def _slopes(widths: np.ndarray, rises: np.ndarray) -> np.ndarray:
     return slopes
 
 
-def _reinhard(x: Tensor, white: float | None) -> Tensor:
+def _reinhard(x: Array, white: float | None) -> Array:
     part = 1 - 1 / (1 + x)  # x / (1 + x), for infinity too
     return part if white is None else part * (1 + x / white**2)
 
 
-def _aces(x: Tensor, white: float | None) -> Tensor:
-    x = x.clamp(max=1e4)  # infinity over infinity is no number; the limit is reached long before
-    return ((x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14)).clamp(max=1)
+def _aces(x: Array, white: float | None) -> Array:
+    x = x.clip(max=1e4)  # infinity over infinity is no number; the limit is reached long before
+    return ((x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14)).clip(max=1)
 
 
-def _hable(x: Tensor, white: float | None) -> Tensor:
-    return _filmic(x.clamp(max=1e6)) / _filmic(torch.tensor(white or 11.2, dtype=torch.float64)).item()
+def _hable(x: Array, white: float | None) -> Array:
+    return _filmic(x.clip(max=1e6)) / _filmic(white or 11.2)
 
 
-def _filmic(x: Tensor) -> Tensor:
+def _filmic(x: Any) -> Any:
     return (x * (0.15 * x + 0.05) + 0.004) / (x * (0.15 * x + 0.5) + 0.06) - 0.02 / 0.3

@@ -33,6 +33,7 @@ from pipeline_color import (
     tonemap,
     white_balance,
 )
+from pipeline_color.tone import _curve
 
 from pipeline_core import Image, OperationError
 from pipeline_core.operation import read
@@ -154,6 +155,39 @@ def test_strips_are_the_whole_to_the_bit(name: str, alpha: str) -> None:
     whole = Image(pixels, channels=tuple("RGBA"), alpha=alpha)  # type: ignore[arg-type]  # parametrized
     strips = [CASES[name](whole.with_buffer(pixels[:, top : top + 7])).array for top in range(0, 31, 7)]
     assert np.array_equal(np.concatenate(strips, axis=1), CASES[name](whole).array)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("channels", "alpha"), [("RGB", "none"), ("BARG", "associated"), ("RGBAZ", "straight")])
+def test_both_kernels_say_the_same(name: str, channels: str, alpha: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(1).normal(0.5, 0.6, (2, 9, 7, len(channels))).astype(np.float32)
+    pixels[0, 0, 0] = 0
+    if "A" in channels:
+        pixels[..., channels.index("A")] = np.linspace(0, 1, 63).reshape(9, 7)
+    given = Image(pixels, channels=tuple(channels), alpha=alpha)  # type: ignore[arg-type]  # parametrized
+    found = CASES[name](given).array
+    monkeypatch.setattr("pipeline_color.pointwise._by_numpy", lambda image: False)
+    np.testing.assert_allclose(found, CASES[name](given).array, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_several_workers_give_the_bits_of_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = random("RGBA", alpha="associated")
+    pixels = np.random.default_rng(1).random((2, 41, 37, 4), np.float32)
+    found = CASES[name](given.with_buffer(pixels)).array
+    monkeypatch.setattr("pipeline_color.pointwise.WHOLE", 0)
+    monkeypatch.setattr("pipeline_color.pointwise.STRIP", 100)
+    assert np.array_equal(CASES[name](given.with_buffer(pixels)).array, found)
+
+
+def test_a_curve_in_a_table_is_the_curve_itself() -> None:
+    values = np.random.default_rng(0).normal(0.5, 1, (1, 1, 50, 70)).astype(np.float32)
+    gentle = _curve([[0, 0.1], [0.3, 0.2], [0.7, 0.9], [1, 0.8]])
+    assert gentle.table is not None
+    np.testing.assert_allclose(gentle(values), gentle._between(values.astype(np.float64)), atol=5e-7)
+    steep = _curve([[0, 0], [0.5, 0], [0.50001, 1], [1, 1]])
+    assert steep.table is None
+    np.testing.assert_allclose(steep(values), steep._between(values.astype(np.float64)), atol=5e-3)
 
 
 def test_infinities_and_nan_pass() -> None:

@@ -115,3 +115,15 @@ def test_a_missing_file_and_a_gray_image_are_refused(tmp_path: Path) -> None:
         apply_lut(noise(), path=tmp_path / "none.cube")
     with pytest.raises(OperationError, match="to_rgb"):
         apply_lut(noise(channels="Y"), path=write(tmp_path / "x.cube", grid(2)))
+
+
+@pytest.mark.parametrize("interpolation", ["tetrahedral", "trilinear"])
+@pytest.mark.parametrize("shape", [(9, 3), (5, 5, 5, 3)])
+def test_both_kernels_say_the_same(
+    shape: tuple[int, ...], interpolation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "any.cube", np.random.default_rng(3).random(shape))
+    given = noise(-0.2, 1.2)
+    found = apply_lut(given, path=path, interpolation=interpolation).array
+    monkeypatch.setattr("pipeline_color.pointwise._by_numpy", lambda image: False)
+    np.testing.assert_allclose(apply_lut(given, path=path, interpolation=interpolation).array, found, atol=2e-6)
