@@ -225,8 +225,11 @@ class Image(Raster):
 
     @property
     def color_indices(self) -> list[int]:
-        """Where the channels are that alpha multiplies: R, G, B, Y, and those of layers ('diffuse.R')."""
-        return [i for i, name in enumerate(self.channels) if name.rpartition(".")[2] in COLOR_CHANNELS]
+        """Where the channels are that alpha multiplies: R, G, B, Y, and those of layers ('diffuse.R').
+
+        A Y beside an X is a coordinate (of a normal, a position), not a brightness.
+        """
+        return [i for i, name in enumerate(self.channels) if _is_color(name, self.channels)]
 
     def channel(self, name: str) -> torch.Tensor:
         """One channel by name, `(B, 1, H, W)` float32."""
@@ -346,6 +349,11 @@ class File:
 
 AnyRaster = TypeVar("AnyRaster", Image, Mask)
 """For operations that take an image or a mask and give the same back: `def crop(image: AnyRaster, ...) -> AnyRaster`."""
+
+
+def _is_color(name: str, channels: tuple[str, ...]) -> bool:
+    layer, dot, last = name.rpartition(".")
+    return last in COLOR_CHANNELS and not (last == "Y" and f"{layer}{dot}X" in channels)
 
 
 def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline_compose import canvas
 from pipeline_compose.canvas import draw, new_canvas
+from pipeline_compose.clipping import with_clipped
 from pipeline_compose.fit import alpha_state, check_mask, color_in_common, common_batch
 from pipeline_compose.operators import RULES, Operator
-from pipeline_core import Image, Mask, OperationError, Seed, Unit, operation
+from pipeline_compose.tree import stacked
+from pipeline_core import Image, Mask, OperationError, Seed, Table, Unit, operation
 
 
 class Layer(BaseModel):
@@ -45,6 +47,7 @@ def layer_stack(
     base: Image,
     images: list[Image],
     masks: list[Mask] | None = None,
+    table: Table | None = None,
     *,
     layers: Annotated[
         list[Layer],
@@ -62,8 +65,18 @@ def layer_stack(
     operator and its opacity ("blend clipped layers as group" in Photoshop). Invisible layers take what is clipped to
     them along. The result has base's size, colour space, alpha state and metadata. Batches are equal or one.
 
+    With a `table`, as `load_layers` gives it, `images` is one batch of layers, all of base's size, and the table says of
+    each: a row has `image`, the layer's place in the batch, and may have `blend`, `opacity`, `visible`, `clipped` and
+    `parent`, the row of its group. A row of kind group is merged for itself and laid down as a whole, by its own blend
+    and opacity; its image, where it has one, is its mask. With blend pass-through what it holds is laid on what is below
+    the group. Then `masks` and `layers` stay out.
+
     Convention: an empty canvas is a base of alpha 0. Everything else is as in `merge`, layer by layer.
     """
+    if table is not None:
+        if masks or layers:
+            raise OperationError("a table says all there is to say of the layers: leave masks and layers out")
+        return stacked(base, images, table)
     leaves = _leaves(base, images, masks or [], layers)
     groups = list(_visible_groups(leaves))
     drawn = [(leaf.image, leaf.set.operation) for leaf, _ in groups]
@@ -72,8 +85,8 @@ def layer_stack(
     batch = common_batch(base=base, **found, **found_masks)
     result = new_canvas(base, alpha_state(base, drawn), batch)
     for leaf, clipped in groups:
-        image = _with_clipped(leaf, clipped) if clipped else leaf.image
-        draw(result, result, _layer(result, leaf._replace(image=image)))
+        layer = _layer(result, leaf)
+        draw(result, result, with_clipped(layer, [_layer(result, above) for above in clipped]))
     return result
 
 
@@ -111,22 +124,6 @@ def _visible_groups(leaves: Sequence[_Leaf]) -> Iterator[tuple[_Leaf, list[_Leaf
         elif leaf.set.visible:
             groups[-1][1].append(leaf)
     return (group for group in groups if group[0].set.visible)
-
-
-def _with_clipped(leaf: _Leaf, clipped: Sequence[_Leaf]) -> Image:
-    """The image with the clipped ones merged into its colours, taken as opaque; its alpha as it was."""
-    body = leaf.image.unassociate()
-    batch = common_batch(body=body, **{f"image {above.number}": above.image for above in clipped})
-    whole = new_canvas(body, body.alpha, batch)
-    at = [i for i, name in enumerate(whole.channels) if name != "A"]
-    color = whole.with_buffer(
-        whole.buffer[..., at], channels=tuple(whole.channels[i] for i in at), alpha="none", wrap=(False, False)
-    )
-    for above in clipped:
-        moved = above.set.model_copy(update={"x": above.set.x - leaf.set.x, "y": above.set.y - leaf.set.y})
-        draw(color, color, _layer(color, above._replace(set=moved)))
-    whole.buffer[..., at] = color.buffer
-    return whole
 
 
 def _layer(below: Image, leaf: _Leaf) -> canvas.Layer:

@@ -7,10 +7,22 @@ from pipeline_core import hookimpl
 from pipeline_io.encode import encode_image, encode_mask
 from pipeline_io.layers import list_layers, stack_layers
 from pipeline_io.load import load_image, load_mask
+from pipeline_io.load_layers import load_exr_layers, load_layers
 from pipeline_io.sequence import load_sequence
 from pipeline_io.table import encode_table
 
 
 @hookimpl
 def operations() -> list[Callable[..., Any]]:
-    return [load_image, load_mask, load_sequence, list_layers, stack_layers, encode_image, encode_mask, encode_table]
+    return [
+        load_image,
+        load_mask,
+        load_sequence,
+        load_layers,
+        load_exr_layers,
+        list_layers,
+        stack_layers,
+        encode_image,
+        encode_mask,
+        encode_table,
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_core import OperationError
+from pipeline_core import Image, OperationError
 from pipeline_io.exr_header import LINES, Part, chunk_count, read
 from pipeline_io.facts import MAX_PIXELS, Facts, Stored
 
@@ -45,7 +45,7 @@ def probe(content: bytes, *, layer: str = MAIN, part: str = "", window: str = "d
         raise OperationError(
             f"damaged exr file: its header says {stored.width}x{stored.height} pixels, more than its bytes can hold"
         )
-    seen = any(name.rpartition(".")[2] in ("R", "G", "B", "Y") for name in names)
+    seen = shows_color(names)
     return Facts(
         "exr",
         x1 - x0 + 1,
@@ -57,6 +57,11 @@ def probe(content: bytes, *, layer: str = MAIN, part: str = "", window: str = "d
         meta=chosen.texts,
         stored=stored,
     )
+
+
+def shows_color(names: tuple[str, ...]) -> bool:
+    """Whether a picture of these channels has colours, or depths, normals and numbers alone."""
+    return bool(Image.stand_in(1, 1, names, alpha="associated" if "A" in names else "none").color_indices)
 
 
 def place(pixels: np.ndarray[Any, Any], facts: Facts) -> np.ndarray[Any, Any]:

@@ -31,7 +31,7 @@ def _infer_list(*, path: Path) -> Table:
 @operation(
     device="cpu",
     infer=_infer_list,
-    aliases=("exr_info", "list_aovs", "oiiotool --info", "psd_layers", "load_layers", "load_exr_layers"),
+    aliases=("exr_info", "list_aovs", "oiiotool --info", "psd_layers"),
 )
 def list_layers(*, path: Path) -> Table:
     """List the layers of an OpenEXR or Photoshop file.

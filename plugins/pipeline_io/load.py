@@ -61,7 +61,10 @@ def infer_image(
 
 
 @operation(
-    device="cpu", infer=infer_image, aliases=("read", "open_image", "imread", "Read", "LoadImage", "input", "load_exr")
+    version=2,
+    device="cpu",
+    infer=infer_image,
+    aliases=("read", "open_image", "imread", "Read", "LoadImage", "input", "load_exr"),
 )
 def load_image(
     *,

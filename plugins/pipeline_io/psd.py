@@ -17,7 +17,13 @@ from pipeline_io.facts import CHANNELS, Facts, Stored
 BITMAP, GREY, INDEXED, RGB, CMYK, DUOTONE = 0, 1, 2, 3, 4, 8
 COLORS = {BITMAP: 1, GREY: 1, INDEXED: 1, RGB: 3, CMYK: 4, DUOTONE: 1}
 ALPHA, MASK = -1, -2
-_GROUP_KEY, _NAME_KEY = b"lsct", b"luni"
+_GROUP_KEY, _NAME_KEY, _FILL_KEY = b"lsct", b"luni", b"iOpa"
+_OPEN, _CLOSED, _END_OF_GROUP = 1, 2, 3
+# Layers that change what is below them, or are made anew by each program: they have no pixels of their own.
+_MADE_ELSEWHERE = frozenset({
+    b"brit", b"levl", b"curv", b"expA", b"vibA", b"hue ", b"hue2", b"blnc", b"blwh", b"phfl", b"mixr", b"clrL", b"nvrt",
+    b"post", b"thrs", b"grdm", b"selc", b"CgEd", b"SoCo", b"GdFl", b"PtFl",
+})  # fmt: skip
 _LAYERS_ELSEWHERE = (b"Lr16", b"Lr32")
 # Keys whose blocks have lengths of 8 bytes in a PSB.
 _LONG_KEYS = frozenset({b"LMsk", b"Lr16", b"Lr32", b"Layr", b"Mt16", b"Mt32", b"Mtrn", b"Alph", b"FMsk", b"lnk2",
@@ -65,10 +71,26 @@ class Layer:
     mask_outside: int
     mask_off: bool
     section: int
+    fill: int = 255
+    made_elsewhere: bool = False
 
     @property
     def is_picture(self) -> bool:
         return self.section == 0
+
+    @property
+    def is_group(self) -> bool:
+        return self.section in (_OPEN, _CLOSED)
+
+    @property
+    def is_adjustment(self) -> bool:
+        """What it does is not in pixels."""
+        return self.is_picture and self.made_elsewhere and not (self.box.width and self.box.height)
+
+    @property
+    def coverage(self) -> float:
+        """Opacity and fill, which differ where a layer has effects."""
+        return self.opacity * self.fill / 255**2
 
 
 @dataclass(frozen=True)
@@ -155,6 +177,20 @@ def find(document: Document, layer: str, part: str) -> Layer:
         raise OperationError(f"{len(named)} layers are called '{layer}': set part to one of {numbers}")
     names = ", ".join(f"{found.name} ({found.index})" for found in pictures[:30]) or "none"
     raise OperationError(f"no layer '{layer or part}'; the file's layers: {names}")
+
+
+def parents(document: Document) -> dict[int, int | None]:
+    """The group that each picture and group lies in, by index. Groups come after what they hold, as stored."""
+    found: dict[int, int | None] = {}
+    around: list[int] = []
+    for layer in reversed(document.layers):
+        if layer.section == _END_OF_GROUP:
+            del around[-1:]
+            continue
+        found[layer.index] = around[-1] if around else None
+        if layer.is_group:
+            around.append(layer.index)
+    return found
 
 
 def channels(document: Document, *, alpha: bool) -> tuple[str, ...]:
@@ -282,7 +318,7 @@ def _record(document: Document, index: int, at: int) -> tuple[Layer, list[tuple[
     outside, mask_flags = content[mask_at + 16 : mask_at + 18] if mask else (0, 0)
     name_at = _span(content, ranges_at, 4)[2]
     name = content[name_at + 1 : name_at + 1 + content[name_at]].decode("mac-roman")
-    section = 0
+    section, fill, made_elsewhere = 0, 255, False
     blocks_at = name_at + (content[name_at] + 4) // 4 * 4
     for key, where, size in _blocks(content, blocks_at, first + length, document.big, 2):
         if key == _NAME_KEY and size >= 4:
@@ -290,7 +326,12 @@ def _record(document: Document, index: int, at: int) -> tuple[Layer, list[tuple[
             name = content[where + 4 : where + min(4 + 2 * letters, size)].decode("utf-16-be", "replace").rstrip("\0")
         elif key == _GROUP_KEY and size >= 4:
             section = struct.unpack_from(">I", content, where)[0]
+            blend = content[where + 8 : where + 12] if size >= 12 else blend
+        elif key == _FILL_KEY and size >= 1:
+            fill = content[where]
+        made_elsewhere |= key in _MADE_ELSEWHERE
     known = BLENDS.get(blend, blend.decode("latin-1").strip())
     return Layer(
-        index, name, box, (), known, opacity, clipping == 1, not flags & 2, mask, outside, bool(mask_flags & 2), section
+        index, name, box, (), known, opacity, clipping == 1, not flags & 2, mask, outside, bool(mask_flags & 2), section,
+        fill, made_elsewhere,
     ), sizes, after  # fmt: skip

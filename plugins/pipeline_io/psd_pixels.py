@@ -20,7 +20,7 @@ def decode(content: bytes, facts: Facts) -> Array:
     """`(H, W, C)` pixels of the facts' type: of the flattened picture, or of the layer that the facts' part is."""
     document = psd.read(content)
     if facts.stored is not None:
-        return _layer(document, document.layers[facts.stored.part], facts)
+        return layer_on_canvas(document, document.layers[facts.stored.part], facts)
     wanted = min(document.samples, psd.COLORS[document.mode] + 1)
     planes = _merged(document, wanted)
     colors = _colored(document, planes[: psd.COLORS[document.mode]])
@@ -56,21 +56,24 @@ def _merged(document: psd.Document, wanted: int) -> list[Array]:
     return [_plane(part, document, document.width, rows) for part in raw]
 
 
-def _layer(document: psd.Document, layer: psd.Layer, facts: Facts) -> Array:
-    """A layer's own colours, and its alpha times its mask, on a canvas of the document's size."""
+def layer_on_canvas(document: psd.Document, layer: psd.Layer, facts: Facts) -> Array:
+    """A layer's own colours, and its alpha times its mask, on a canvas of the document's size; a group is white."""
     full = 1 if document.depth == 32 else np.iinfo(facts.dtype).max
     found = {identifier: (at, size) for identifier, at, size in layer.planes}
     canvas = np.zeros((document.height, document.width, len(facts.channels)), facts.dtype)
     box = layer.box
-    if not box.width or not box.height:
+    if layer.is_group:
+        canvas[:] = full
+    elif box.width and box.height:
+        planes = [_channel(document, found.get(i), box) for i in range(psd.COLORS[document.mode])]
+        if any(plane is None for plane in planes):
+            raise OperationError(f"damaged psd file: layer '{layer.name}' lacks a colour")
+        alpha = _channel(document, found.get(psd.ALPHA), box)
+        alpha = np.full((box.height, box.width), full, facts.dtype) if alpha is None else alpha
+        colors = _colored(document, [plane for plane in planes if plane is not None])
+        _paste(canvas, np.concatenate((colors, alpha[:, :, None]), axis=2), box)
+    else:
         return canvas
-    planes = [_channel(document, found.get(i), box) for i in range(psd.COLORS[document.mode])]
-    if any(plane is None for plane in planes):
-        raise OperationError(f"damaged psd file: layer '{layer.name}' lacks a colour")
-    alpha = _channel(document, found.get(psd.ALPHA), box)
-    alpha = np.full((box.height, box.width), full, facts.dtype) if alpha is None else alpha
-    colors = _colored(document, [plane for plane in planes if plane is not None])
-    _paste(canvas, np.concatenate((colors, alpha[:, :, None]), axis=2), box)
     if layer.mask is not None and not layer.mask_off and psd.MASK in found:
         mask = np.full((*canvas.shape[:2], 1), layer.mask_outside / 255 * full, facts.dtype)
         inside = _channel(document, found[psd.MASK], layer.mask)

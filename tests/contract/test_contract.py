@@ -44,6 +44,8 @@ test_contract = contract(
         "load_model": {"name": "photo-x2"},
         "convert_model": {"path": str(Path(__file__).with_name("two.pth"))},  # w: 2x3 of ones, b: 2 of zeros
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
+        "load_layers": {"path": str(Path(__file__).with_name("layers.psd"))},  # 7x5, three layers and a group
+        "load_exr_layers": {"path": str(Path(__file__).with_name("layers.exr"))},  # 4x3, RGBA and normals
         "merge_tiles": {"width": 40, "height": 32},
         "split_tiles": {"size": [24, 20], "overlap": 4},
         "palette_map": {"dither": "floyd-steinberg"},

@@ -167,3 +167,10 @@ def test_for_people() -> None:
     assert str(Image(picture("uint8", 4, 2), RGBA, alpha="straight")) == "2 x 4x3 RGBA uint8 srgb_rec709_scene straight"
     assert repr(Mask(picture(channels=1))) == "<Mask 4x3 mask float32>"
     assert str(Image(picture(channels=2), ("diffuse.R", "Z"))) == "4x3 diffuse.R,Z float32 srgb_rec709_scene"
+
+
+def test_the_y_of_a_coordinate_is_no_brightness() -> None:
+    names = ("R", "A", "N.X", "N.Y", "N.Z", "lit.Y")
+    image = Image(np.full((1, 1, 1, 6), 0.5, np.float32), channels=names, alpha="straight")
+    assert image.color_indices == [0, 5]
+    assert image.associate().array[0, 0, 0].tolist() == [0.25, 0.5, 0.5, 0.5, 0.5, 0.25]

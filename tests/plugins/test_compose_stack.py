@@ -12,7 +12,7 @@ from pipeline_compose import layer_stack, merge
 from pipeline_compose.stack import Layer
 
 import pipeline_core
-from pipeline_core import Image, Mask, OperationError
+from pipeline_core import Image, Mask, OperationError, Table
 
 
 def picture(seed: int, channels: str = "RGBA", *, size: tuple[int, int] = (6, 5), **fields: Any) -> Image:
@@ -142,3 +142,90 @@ outputs: {card: {from: card}}
     found = pipeline_core.run(file)["card"].array[0, ..., 0]
     assert np.count_nonzero(found < 1) == 4
     assert found[1, 3] == pytest.approx(128 / 255)
+
+
+# --- with a table ---
+
+COLUMNS = ("image", "blend", "opacity", "visible", "clipped", "parent", "kind")
+
+
+def batch(*seeds: int) -> Image:
+    return picture(1).with_buffer(np.concatenate([picture(seed).array for seed in seeds]))
+
+
+def table(*rows: tuple[Any, ...]) -> Table:
+    """Rows of (image, blend) and as many further columns as are written."""
+    rest = (1.0, True, False, None, "layer")
+    return Table(COLUMNS, tuple((*row, *rest[len(row) - 2 :]) for row in rows))
+
+
+def test_a_table_says_what_params_say() -> None:
+    base, images = picture(1), [picture(2), picture(3), picture(4)]
+    layers = [Layer(operation="multiply", opacity=0.5), Layer(operation="screen", clipping=True), Layer(visible=False)]
+    told = table((0, "multiply", 0.5), (1, "screen", 1.0, True, True), (2, "over", 1.0, False))
+    close(layer_stack(base, [batch(2, 3, 4)], table=told), layer_stack(base, images, layers=layers))
+
+
+def test_a_group_is_merged_for_itself_and_laid_down_as_a_whole() -> None:
+    base = picture(1)
+    told = table(
+        (0, "over", 1.0, True, False, 2),
+        (1, "multiply", 1.0, True, False, 2),
+        (None, "screen", 0.5, True, False, None, "group"),
+    )
+    clear = base.with_array(np.zeros_like(base.array))
+    group = merge(merge(clear, picture(2)), picture(3), operation="multiply")
+    close(layer_stack(base, [batch(2, 3)], table=told), merge(base, group, operation="screen", opacity=0.5))
+
+
+def test_a_group_that_lets_through_lays_its_layers_on_what_is_below() -> None:
+    base, matte = picture(1), picture(4)
+    layers = ((0, "over", 1.0, True, False, 2), (1, "multiply", 1.0, True, False, 2))
+    through = merge(merge(base, picture(2)), picture(3), operation="multiply")
+    plain = table(*layers, (None, "pass-through", 1.0, True, False, None, "group"))
+    close(layer_stack(base, [batch(2, 3)], table=plain), through)
+    masked = table(*layers, (2, "pass-through", 0.75, True, False, None, "group"))
+    mixed = merge(base, through, Mask(matte.array[..., 3:]), operation="copy", opacity=0.75)
+    close(layer_stack(base, [batch(2, 3, 4)], table=masked), mixed)
+    hidden = table(*layers, (None, "pass-through", 1.0, False, False, None, "group"))
+    close(layer_stack(base, [batch(2, 3)], table=hidden), base)
+
+
+def test_a_table_under_inference_and_on_a_base_of_another_state() -> None:
+    base, told = (
+        picture(1, "RGB"),
+        table((0, "dissolve"), (1, "over", 1.0, True, False, 2), (2, "hue", 0.5, True, False, None, "group")),
+    )
+    real = layer_stack(base, [batch(2, 3, 4)], table=told)
+    assert real.alpha == "none"
+    assert str(layer_stack(base.to("meta"), [batch(2, 3, 4).to("meta")], table=told)) == str(real)
+    lit = picture(1).associate()
+    close(layer_stack(lit, [batch(2)], table=table((0, "over"))), layer_stack(picture(1), [picture(2)]).associate())
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (Table(("name",), (("a",),)), "a table of layers has a column 'image', this one has name"),
+        (table((3, "over")), "row 0 has image 3, but there are 2"),
+        (table((0, "soft")), "row 0 has blend 'soft', which merge does not know"),
+        (table((0, "over", 2.0)), "row 0 of the table: 'opacity' is 2.0, and should be 0 to 1"),
+        (table((0, "over", 1.0, True, True)), "row 0 is clipped, but nothing below it is there"),
+        (table((0, "over"), (1, "in", 1.0, True, True)), "row 1 is clipped and its blend is in"),
+        (table((0, "over", 1.0, True, False, 0)), "row 0 has parent 0, which is no group above it"),
+        (table((None, "over", 1.0, True, False, 0, "group")), "row 0 has parent 0, which is no group above it"),
+    ],
+)
+def test_tables_that_make_no_sense(told: Table, message: str) -> None:
+    with pytest.raises(OperationError, match=re.escape(message)):
+        layer_stack(picture(1), [batch(2, 3)], table=told)
+
+
+def test_a_table_wants_one_batch_and_nothing_else() -> None:
+    told = table((0, "over"))
+    with pytest.raises(OperationError, match="a table tells of the layers of one batch, got 2 images"):
+        layer_stack(picture(1), [batch(2), batch(3)], table=told)
+    with pytest.raises(OperationError, match="base is 6x5, the layers are 3x2"):
+        layer_stack(picture(1), [picture(2, size=(3, 2))], table=told)
+    with pytest.raises(OperationError, match="leave masks and layers out"):
+        layer_stack(picture(1), [batch(2)], table=told, layers=[Layer()])

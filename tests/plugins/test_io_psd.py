@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipeline_io import list_layers, load_image
+from pipeline_io import list_layers, load_image, load_layers
 
 from pipeline_core import Image, OperationError
 
@@ -175,6 +175,33 @@ def test_layers(path: Path, compression: int, dtype: str) -> None:
     found = check(path, layer="m").buffer[0]
     assert np.array_equal(found[..., :3], whole[..., :3])
     assert np.array_equal(found[..., 3], np.rint(whole[..., 3] * (inside / full)))
+
+
+def test_the_mask_of_a_group_and_the_fill_of_a_layer(path: Path) -> None:
+    mask, plane = noise(3, 4), {key: noise(2, 2) for key in (-1, 0, 1, 2)}
+    box = struct.pack(">4iBB2x", 1, 2, 4, 6, 255, 0)
+    layers = [
+        layer("end", 0, 0, {}, divider=3),
+        layer("inside", 0, 0, plane, opacity=102),
+        layer("group", 0, 0, {-2: mask}, mask=box, divider=2, blend=b"pass"),
+    ]
+    path.write_bytes(psd(noise(HEIGHT, WIDTH, 3), layers))
+    image, table, _ = load_layers(path=path)
+    expected = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    expected[1:4, 2:6] = mask
+    assert np.array_equal(image.buffer[1, ..., 3], expected)
+    assert image.buffer[1, ..., :3].min() == 255
+    at = [table.columns.index(name) for name in ("image", "name", "kind", "parent", "blend", "opacity")]
+    assert [tuple(row[i] for i in at) for row in table.rows] == [
+        (0, "inside", "layer", 1, "over", 0.4), (1, "group", "group", None, "pass-through", 1.0),
+    ]  # fmt: skip
+    record, planes = layer("thin", 0, 0, plane, opacity=102)
+    extra = len(record) - record.index(b"8BIMluni")
+    thin = record + b"8BIMiOpa" + section(bytes([51, 0, 0, 0]))
+    size = record.index(struct.pack(">I", extra + 12))
+    thin = thin[:size] + struct.pack(">I", extra + 12 + 16) + thin[size + 4 :]
+    path.write_bytes(psd(noise(HEIGHT, WIDTH, 3), [(thin, planes)]))
+    assert load_layers(path=path).table.rows[0][at[5]] == pytest.approx(0.08)
 
 
 def test_which_layer(path: Path) -> None:
