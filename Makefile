@@ -34,6 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 photos: $(INSTALLED)
 	@$(BIN)/python pipelines/photos.py
+	@$(BIN)/python pipelines/files.py
 
 demo: photos
 	@for file in $(LESSONS); do echo "$$file"; $(BIN)/pipeline run -q "$$file"; done
@@ -59,4 +60,4 @@ picture: photos
 	$(BIN)/pipeline run -q $(MAIN) --only medium -o medium=docs/launch-poster.jpg
 
 clean:
-	rm -rf pipelines/out pipelines/photos .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf pipelines/out pipelines/photos pipelines/files .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -45,6 +45,14 @@ SIZES: dict[str, dict[str, tuple[int, int] | None]] = {
         "texture-color.png": (1024, 1024), "texture-normal.png": (1024, 1024), "texture-orm.png": (1024, 1024),
         "texture-preview.png": (1024, 1024), "texture-seams.csv": None,
     },
+    "layered-artwork.yaml": {
+        "artwork-poster.png": (480, 640), "artwork-both.png": (960, 640), "artwork-figure.png": (355, 355),
+        "artwork-layers.png": (1212, 643), "artwork-layers.csv": None, "artwork-measured.csv": None,
+    },
+    "relight-render.yaml": {
+        "render-shown.png": (480, 270), "render-both.png": (480, 544), "render-relit.exr": (480, 270),
+    },
+    "restore-scan.yaml": {"scan-restored.tif": (502, 390), "scan-dust.png": (502, 390), "scan-all.jpg": (1518, 390)},
     "launch-poster.yaml": {
         "launch-poster.png": (1200, 800), "launch-poster-600.jpg": (600, 400), "launch-poster-240.webp": (240, 160),
     },
@@ -57,9 +65,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if importlib.util.find_spec("skimage") is None:
         pytest.skip("the photographs come out of scikit-image, which is not installed")
     copy = tmp_path_factory.mktemp("pipelines")
-    for name in (*FILES, "photos.py"):
+    for name in (*FILES, "photos.py", "files.py"):
         shutil.copyfile(FOLDER / name, copy / name)
     runpy.run_path(str(copy / "photos.py"))["copy_photos"](copy / "photos")
+    if importlib.util.find_spec("psd_tools") is None:
+        pytest.skip("the Photoshop file is written by psd-tools, which is not installed")
+    runpy.run_path(str(copy / "files.py"))["make_files"](copy / "files")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield copy
@@ -97,11 +108,11 @@ def test_is_good_before_it_runs(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_reads_no_path_but_its_photos_and_writes_to_out(folder: Path, name: str) -> None:
+def test_reads_no_path_but_its_own_files_and_writes_to_out(folder: Path, name: str) -> None:
     graph = load(folder / name)
     assert all(target.path is not None and target.path.parent == folder / "out" for target in graph.targets.values())
     read = [value for node in graph.nodes.values() for value in node.params.values() if isinstance(value, Path)]
-    assert all(path.parent == folder / "photos" for path in read)
+    assert all(path.parent in (folder / "photos", folder / "files") for path in read)
 
 
 def test_yaml_and_json_are_the_same_pipeline(folder: Path) -> None:
@@ -133,3 +144,51 @@ def test_the_poster_shows_the_figure_the_rocket_and_the_night(folder: Path) -> N
     assert suit[0] > 2 * suit[2]
     assert sky[2] > 1.5 * sky[0]
     assert sky.mean() < below.mean() < rocket.mean()
+
+
+def test_the_layers_of_the_artwork_give_its_own_picture(folder: Path) -> None:
+    """Within 3/255 of what the program that wrote the file made of its ten layers."""
+    values = pipeline_core.run(
+        folder / "layered-artwork.yaml", only=["poster", "measured", "table"], device="cpu", cache=False
+    )
+    measured = dict(zip(values["measured"].columns, values["measured"].rows[0], strict=True))
+    assert measured["channel"] == "all"
+    assert measured["max"] <= 3 / 255
+    assert len(values["table"].rows) == 11, "ten layers and a group"
+    assert values["poster"].array.std() > 0.2
+
+
+def test_the_render_is_relit_and_keeps_its_layers(folder: Path) -> None:
+    from pipeline_io import load_exr_layers
+
+    kept = pipeline_core.run(folder / "relight-render.yaml", only=["kept"], save=True, device="cpu", cache=False)[
+        "kept"
+    ]
+    before = load_exr_layers(path=folder / "files" / "render.exr")
+    saved = load_exr_layers(path=folder / "out" / "render-relit.exr")
+    assert set(saved.channels) == set(kept.channels)
+    assert {"R", "A", "Z", "N.X", "albedo.B"} <= set(saved.channels)
+
+    def at(image: pipeline_core.Image, name: str, x: int, y: int) -> float:
+        return float(image.array[0, y, x, image.index(name)])
+
+    assert at(saved, "B", 385, 160) > at(before, "B", 385, 160) + 0.3, "the blue ball is lit from the right"
+    assert at(saved, "R", 265, 200) > 2.5 * at(before, "R", 265, 200), "the lamp is turned up"
+    assert at(saved, "Z", 265, 140) < at(before, "Z", 265, 140) - 1, "the visitor is before the white ball"
+    assert at(saved, "R", 100, 140) == pytest.approx(at(before, "R", 100, 140), abs=0.01), (
+        "the red one is lit as before"
+    )
+
+
+def test_the_scan_is_freed_of_dust_and_stays_in_16_bits(folder: Path) -> None:
+    from pipeline_io import load_image
+
+    values = pipeline_core.run(folder / "restore-scan.yaml", save=True, device="cpu", cache=False)
+    restored = load_image(path=folder / "out" / "scan-restored.tif")
+    assert restored.dtype == "uint16"
+    wall = restored.array[0, 10:200, 315:360]  # beside the head nothing is bright, and nothing is in focus
+    assert np.abs(np.diff(wall, axis=1)).max() < 0.2, "no speck is left"
+    assert 0.002 < values["dust"].array.mean() < 0.06
+    low, high = np.percentile(restored.array, [1, 99])
+    assert low < 0.08
+    assert high > 0.9
