@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
+from pipeline_core.devices import transfer
+
 if TYPE_CHECKING:
     import torch
 
@@ -136,7 +138,7 @@ class Raster:
         """`(B, H, W, C)` float32, C-contiguous, read-only; integers as 0..1. Comes to the CPU if need be."""
         buffer = self.buffer
         if not isinstance(buffer, np.ndarray):
-            buffer = buffer.detach().cpu().numpy()
+            buffer = transfer(buffer.detach(), "cpu").numpy()
         view = np.ascontiguousarray(_to_float(buffer)).view()
         view.flags.writeable = False
         return view
@@ -185,8 +187,8 @@ class Raster:
             if device == "meta":
                 dtype = getattr(torch, self.dtype)
                 return replace(self, buffer=torch.empty(self.buffer.shape, dtype=dtype, device="meta"))
-            return replace(self, buffer=torch.from_numpy(np.ascontiguousarray(self.buffer)).to(device))
-        return replace(self, buffer=self.buffer.to(device))
+            return replace(self, buffer=transfer(torch.from_numpy(np.ascontiguousarray(self.buffer)), device))
+        return replace(self, buffer=transfer(self.buffer, device))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"

@@ -47,6 +47,7 @@ class Results:
         self._turns: dict[int, Turn] = {}
         self._refused: set[int] = set()
         """Steps whose recorded result could not be read: it is not looked for again, since it may still be there."""
+        self._copied = _read_elsewhere(plan)
         self.groups: dict[int, Group] = {}
         """The group that carries a step out, for every step of one."""
 
@@ -76,8 +77,11 @@ class Results:
             self.values[index] = None
 
     def watch(self, index: int, values: Values, size: int) -> None:
-        """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it."""
-        if self.guard and size:
+        """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it.
+
+        What others read on another device alone is theirs as a copy.
+        """
+        if self.guard and size and index not in self._copied:
             self._marks[index] = _mark(values)
 
     def is_changed(self, index: int, values: Values) -> bool:
@@ -281,6 +285,14 @@ class Results:
     def _digests_known(self, index: int) -> tuple[str, ...] | None:
         record = self.records[index]
         return record.digests if record is not None and record.digests else self._digests[index]
+
+
+def _read_elsewhere(plan: Plan) -> set[int]:
+    """The steps whose values are read on an accelerator alone, and not made there."""
+    if plan.device == "cpu":
+        return set()
+    here = {source for step in plan.steps if step.device == "cpu" for _, links in step.sources for source, _ in links}
+    return {step.index for step in plan.steps if step.device == "cpu"} - here - plan.kept
 
 
 def _mark(values: Values) -> int:

@@ -20,6 +20,8 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
+from pipeline_core.devices import transfer
+
 Tree = Any
 """JSON: null, booleans, numbers, strings, and lists and objects that hold them."""
 
@@ -130,8 +132,8 @@ def move(value: Any, device: str) -> Any:
                 return buffer
             import torch
 
-            return torch.from_numpy(np.ascontiguousarray(buffer)).to(device)
-        return buffer if str(buffer.device) == device else buffer.to(device)
+            return transfer(torch.from_numpy(np.ascontiguousarray(buffer)), device)
+        return transfer(buffer, device)
 
     return change_buffers(value, to_device)
 

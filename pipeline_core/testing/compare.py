@@ -27,7 +27,10 @@ def difference(one: Any, other: Any, close: float = 0.0) -> str:
         return next((f"{key}: {said}" for key in one if (said := difference(one[key], other[key], close))), "")
     if isinstance(one, (tuple, list)) and len(one) == len(other):
         return next((said for pair in zip(one, other, strict=True) if (said := difference(*pair, close))), "")
-    same = one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(other))
+    if isinstance(one, float):
+        same = math.isclose(one, other, rel_tol=close, abs_tol=close) or (math.isnan(one) and math.isnan(other))
+    else:
+        same = one == other
     return "" if same else f"{str(one)[:60]} and {str(other)[:60]}"
 
 

@@ -20,11 +20,7 @@ def reversed_along(buffer: Any, axis: int) -> Any:
     """The buffer turned round along one axis, without negative strides (torch has none)."""
     if isinstance(buffer, np.ndarray):
         return _item_by_item(buffer, buffer.shape, lambda item, out: cv2.flip(item, 1 if axis == X_AXIS else 0, out))
-    import torch
-
-    if buffer.dtype == torch.uint16:  # torch has no `flip` for it
-        return buffer.view(torch.int16).flip(axis).view(torch.uint16)
-    return buffer.flip(axis)
+    return movable(buffer).flip(axis).view(buffer.dtype)
 
 
 def transposed(buffer: Any) -> Any:
@@ -63,7 +59,14 @@ def rolled(buffer: Any, shifts: tuple[int, int]) -> Any:
     """Moved down and right by whole pixels; what leaves on one side enters on the other."""
     if isinstance(buffer, np.ndarray):
         return np.roll(buffer, shifts, (Y_AXIS, X_AXIS))
-    return buffer.roll(shifts, (Y_AXIS, X_AXIS))
+    return movable(buffer).roll(shifts, (Y_AXIS, X_AXIS)).view(buffer.dtype)
+
+
+def movable(buffer: Any) -> Any:
+    """A tensor under a type that torch moves on every device: it has hardly a kernel for uint16."""
+    import torch
+
+    return buffer.view(torch.int16) if buffer.dtype == torch.uint16 else buffer
 
 
 def taken(buffer: Any, index: np.ndarray[Any, np.dtype[np.int64]], axis: int) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pipeline_core import AnyRaster, progress
+from pipeline_transform.moves import movable
 from pipeline_transform.paint import encoded
 from pipeline_transform.resampling import Kernel, weighted_sums
 
@@ -74,7 +75,8 @@ def picked(image: AnyRaster, warp: Warp, background: Any) -> AnyRaster:
     buffer = image.buffer
     if isinstance(buffer, np.ndarray):
         buffer = torch.from_numpy(np.array(buffer))
-    behind = torch.from_numpy(encoded(background, image.dtype)).to(buffer.device)
+    dtype, buffer = buffer.dtype, movable(buffer)
+    behind = movable(torch.from_numpy(encoded(background, image.dtype))).to(buffer.device)
     result = buffer.new_empty(image.batch, warp.height, warp.width, buffer.shape[3])
     for rows in _strips(warp, max(1, MANY_TAPS // 16 // warp.width)):
         places = _places(warp, *centers(slice(0, warp.width), rows, buffer.device))
@@ -87,7 +89,7 @@ def picked(image: AnyRaster, warp: Warp, background: Any) -> AnyRaster:
         strip = buffer[:, row % image.height, column % image.width]
         strip = torch.where(outside[:, None], behind, strip)
         result[:, rows] = strip.reshape(image.batch, -1, warp.width, buffer.shape[3])
-    return image.with_buffer(result, wrap=warp.wrap)
+    return image.with_buffer(result.view(dtype), wrap=warp.wrap)
 
 
 def centers(columns: slice, rows: slice, device: torch.device) -> Tensors:
