@@ -40,6 +40,9 @@ SIZES: dict[str, dict[str, tuple[int, int] | None]] = {
     "07-digits-from-noise.yaml": {
         "07-digits.png": (298, 118), "07-between.png": (298, 28), "07-made.png": (298, 28), "07-judged.csv": None,
     },
+    "08-train-on-labels.yaml": {
+        "08-made.png": (298, 178), "08-course.png": (688, 568), "08-losses.csv": None, "08-model.safetensors": None,
+    },
     "enlarge.yaml": {"enlarge.jpg": (972, 486)},
     "seamless-texture.yaml": {
         "texture-color.png": (1024, 1024), "texture-normal.png": (1024, 1024), "texture-orm.png": (1024, 1024),

@@ -1,9 +1,10 @@
 """Trains `photo-x2` and `photo-x4`, which enlarge photographs: `python -m training.photo 2` and `... 4`.
 
 Pairs are made from photographs: a crop, turned, mirrored, shrunk by a random factor and with its colours changed, is
-what is wanted; the same shrunk by the factor with an antialiased bicubic filter is what is given. Every eighth pair is
+what is wanted; the same shrunk by the factor with an antialiased bicubic filter is what is given. One in sixteen pairs is
 of stripes, of any direction and width: where photographs are few, a network learns from them to see stripes of its own
-in what shrinking leaves of wood or cloth. The loss is the size of the errors at first, then quadratic for small ones
+in what shrinking leaves of wood or cloth. Two in sixteen are out of focus, so that it learns to leave such pictures as
+they are. The loss is the size of the errors at first, then quadratic for small ones
 (Charbonnier et al., Deterministic edge-preserving regularization in computed imaging, 1997), so that where the given
 leaves several answers open, their mean is learned. The weights kept are a moving average of those trained.
 
@@ -30,11 +31,11 @@ from training.weights import write_model
 GIVEN = {2: 40, 4: 24}
 SCALES = (1.0, 0.8, 0.64, 0.5)
 RATE, WARMING, AVERAGING = 1.5e-3, 200, 0.999
-SQUARES_FROM, QUADRATIC = 0.5, (0.001, 0.05)
+SQUARES_FROM, QUADRATIC = 0.8, (0.001, 0.05)
 """Errors up to about this count by their square, larger ones by their size; at first and then."""
 
-STRIPED = 8
-"""One of so many pairs is of stripes."""
+STRIPED, BLURRED = 1 / 16, 2 / 16
+"""Shares of pairs that are of stripes, and out of focus."""
 CONFIG = {
     2: {"factor": 2, "channels": 3, "width": 32, "blocks": 6},
     4: {"factor": 4, "channels": 3, "width": 32, "blocks": 6},
@@ -50,13 +51,26 @@ def shrunk(pixels: Tensor, factor: int) -> Tensor:
 
 def wanted_batch(crops: Crops, count: int) -> Tensor:
     """Crops with their colours changed, and stripes among them."""
-    striped = count // STRIPED
+    striped, blurred = round(count * STRIPED), round(count * BLURRED)
     found = swapped(crops.some(count - striped))
     inverted = torch.rand(len(found), 1, 1, 1, device=found.device) < 0.2
     found = torch.where(inverted, 1 - found, found)
     contrast = between(0.6, 1, len(found), 1, 1, 1, device=found.device)
     found = found * contrast + torch.rand_like(contrast) * (1 - contrast)
+    found[:blurred] = out_of_focus(found[:blurred])
     return torch.cat([found, stripes(striped, crops.size, found.device)])
+
+
+def out_of_focus(pixels: Tensor) -> Tensor:
+    """All under one bell, of a random width."""
+    size = float(between(math.log(0.6), math.log(2.5), 1, device=torch.device("cpu")).exp())
+    places = torch.arange(-8, 9, device=pixels.device)
+    bell = (-(places**2) / (2 * size**2)).exp()
+    bell = (bell / bell.sum()).expand(pixels.shape[1], 1, 1, -1)
+    for weights, pad in ((bell, (8, 8, 0, 0)), (bell.mT, (0, 0, 8, 8))):
+        padded = functional.pad(pixels, pad, mode="reflect")
+        pixels = functional.conv2d(padded, weights, groups=pixels.shape[1])
+    return pixels
 
 
 def stripes(count: int, size: int, device: torch.device) -> Tensor:

@@ -26,7 +26,7 @@ from pipeline_models.vision.pyramid import laplacian, patches
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, leaky_relu, normalize
 
-from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.course import OUT, Course, cost, follow, options, prepare
 from training.crops import Crops
 from training.weights import write_model
 
@@ -35,9 +35,14 @@ LABELS = ("brick", "grass", "gravel")
 CONFIG = {"channels": 1, "labels": list(LABELS), "coarse": 24, "widths": [128, 112, 80, 48, 32], "latent_channels": 364}
 HELD_BACK = 128
 """Rows at the bottom of each picture that the figures are measured on."""
-CROP = 160
-RATE, FALLING = 6e-4, 0.6
-"""The rate falls to nothing after this share of the time."""
+CROP = 128
+RATES, FALLING = {"styled": 2.5e-3, "pixels": 2.5e-4, "critics": 4e-4}, 0.5
+"""Of what is brought to unit size, of the last layer, and of the discriminators. They fall to nothing after this share of
+the time."""
+
+ALONE = 0.03
+"""So long statistics alone are learnt: critics that meet pictures far from any texture throw them off."""
+
 LEVELS, PATCH, PATCHES, DIRECTIONS = 5, 7, 2048, 96
 STATISTICS = 1.0
 """Weight of the distance of statistics beside the discriminators' say."""
@@ -152,12 +157,15 @@ def noise_for(network: Any, count: int, size: int, generator: torch.Generator | 
 def train(given: Any) -> tuple[nn.Module, int]:
     """The running mean of a generator trained for so long, and how many steps that took."""
     device: str = given.device
-    generator, critics = make("texture_pyramid", CONFIG).to(device), Critics().to(device)
+    generator: Any = make("texture_pyramid", CONFIG).to(device)
+    critics = Critics().to(device)
     for part in (generator, critics):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub lacks it
     mean = copy.deepcopy(generator)
-    first = torch.optim.Adam(generator.parameters(), RATE, betas=(0.0, 0.99))
-    second = torch.optim.Adam(critics.parameters(), RATE, betas=(0.0, 0.99))
+    last = [*generator.pixels.parameters()]
+    styled = [part for name, part in generator.named_parameters() if not name.startswith("pixels")]
+    first = torch.optim.Adam([{"params": styled}, {"params": last}], betas=(0.0, 0.99))
+    second = torch.optim.Adam(critics.parameters(), betas=(0.0, 0.99))
     parts = {"generator": generator, "critics": critics, "mean": mean, "first": first, "second": second}
     each = given.batch // len(LABELS)
     labels = torch.arange(len(LABELS), device=device).repeat_interleave(each)
@@ -165,8 +173,10 @@ def train(given: Any) -> tuple[nn.Module, int]:
     kind = device.partition(":")[0]
     course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", parts, device)
     for step, done in course:
-        for optimizer in (first, second):
-            set_rate(optimizer, RATE * min(1.0, (step + 1) / 100, (1 - done) / (1 - FALLING) + 0.01))
+        share = min(1.0, (step + 1) / 100, (1 - done) / (1 - FALLING) + 0.01)
+        for optimizer, names in ((first, ("styled", "pixels")), (second, ("critics",))):
+            for group, name in zip(optimizer.param_groups, names, strict=True):
+                group["lr"] = RATES[name] * share
         wanted = some(crops, labels)
         with torch.autocast(kind, torch.bfloat16):  # half of the time
             made = generator(noise_for(generator, len(labels), CROP), labels).float()
@@ -182,14 +192,14 @@ def train(given: Any) -> tuple[nn.Module, int]:
         critics.requires_grad_(True)
         statistics = apart(made, wanted)
         first.zero_grad(set_to_none=True)
-        (STATISTICS * statistics - sum(one.mean() for one in found)).backward()
+        (STATISTICS * statistics - (done > ALONE) * sum(one.mean() for one in found)).backward()
         first.step()
         follow(mean, generator, min(AVERAGING, (step + 1) / (step + 21)))
         course.told = {
             "statistics": statistics.detach(), "of the critics": loss.detach(),
             "real": said[0][: len(labels)].mean().detach(), "made": found[0].mean().detach(),
         }  # fmt: skip
-        if step % 2000 == 1000 and given.sheets:
+        if step % 1000 == 500 and given.sheets:
             sheet(mean, given.sheets / f"{NAME}-{step}.png")
     return mean, course.step
 

@@ -9,7 +9,7 @@ from pipeline_io.layers import list_layers, stack_layers
 from pipeline_io.load import load_image, load_mask
 from pipeline_io.load_layers import load_exr_layers, load_layers
 from pipeline_io.sequence import load_sequence
-from pipeline_io.table import encode_table
+from pipeline_io.table import encode_table, load_table
 
 
 @hookimpl
@@ -20,6 +20,7 @@ def operations() -> list[Callable[..., Any]]:
         load_sequence,
         load_layers,
         load_exr_layers,
+        load_table,
         list_layers,
         stack_layers,
         encode_image,

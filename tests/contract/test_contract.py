@@ -43,6 +43,7 @@ test_contract = contract(
         "apply_lut": {"path": str(Path(__file__).with_name("warm.cube"))},
         "load_model": {"name": "photo-x2"},
         "convert_model": {"path": str(Path(__file__).with_name("two.pth"))},  # w: 2x3 of ones, b: 2 of zeros
+        "load_table": {"path": str(Path(__file__).with_name("labels.csv"))},
         "load_deep": {"path": str(Path(__file__).with_name("deep.exr"))},  # 4x3 YAZ, 12 samples of noise
         "load_layers": {"path": str(Path(__file__).with_name("layers.psd"))},  # 7x5, three layers and a group
         "load_exr_layers": {"path": str(Path(__file__).with_name("layers.exr"))},  # 4x3, RGBA and normals

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zlib
 from itertools import product
 from pathlib import Path
@@ -20,7 +21,7 @@ import skimage.data
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipeline_io import encode_image, encode_mask, encode_table, icc, load_image, load_mask
+from pipeline_io import encode_image, encode_mask, encode_table, icc, load_image, load_mask, load_table
 
 from pipeline_core import File, Image, Mask, OperationError, Table
 
@@ -383,3 +384,41 @@ def test_table() -> None:
     assert encode_table(nan, format="csv").content == b"x\nnan\n"
     with pytest.raises(OperationError, match="save it as csv"):
         encode_table(nan, format="json")
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_a_table_that_was_saved_loads_as_it_was(tmp_path: Path, format: str) -> None:  # noqa: A002  as in encode_table
+    rows = (('a "b", c\nd', 0.1, True, None), ("ü", 1e300, False, 7), ("007", -3.0, True, -12))
+    table = Table(("name", "psnr", "ok", "n"), rows)
+    saved = tmp_path / f"table.{format}"
+    saved.write_bytes(encode_table(table, format=format).content)  # type: ignore[arg-type]  # both are formats
+    assert load_table(path=saved) == table
+
+
+def test_convention_numbers_in_csv_are_numbers_unless_zeros_stand_before_them(tmp_path: Path) -> None:
+    saved = tmp_path / "labels.csv"
+    saved.write_text(
+        "\ufefffile;label\r\n1.png;007\r\n\r\n2.png;7\r\n3.png;.5\r\n4.png;-inf\r\n5.png;1-2\r\n", encoding="utf-8"
+    )
+    assert [row[1] for row in load_table(path=saved).rows] == ["007", 7, 0.5, float("-inf"), "1-2"]
+    assert [row[1] for row in load_table(path=saved, text=True).rows] == ["007", "7", ".5", "-inf", "1-2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", b"x,y\n1,2\n3\n", "a.csv, line 3: 1 fields, but there are 2 columns"),
+        ("a.csv", b"", "a.csv is empty; a table has a line of names"),
+        ("a.csv", b"x,x\n", "two columns 'x'"),
+        ("a.csv", b"x\n\xe4\n", "not UTF-8 at byte 2"),
+        ("a.json", b"{}", "a list of objects"),
+        ("a.json", b"[{", "is no JSON"),
+        ("a.json", b"[" * 100_000, "is no JSON"),
+        ("a.json", b'[{"x": [1]}]', "object 1: 'x' is a list or an object"),
+        ("a.txt", b"x\n", "a .csv or a .json file"),
+    ],
+)
+def test_a_table_that_can_not_be_read_says_where(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(OperationError, match=re.escape(told)):
+        load_table(path=tmp_path / name)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from pipeline_io import encode_table
 from pipeline_models import networks, weights_file
 from pipeline_models.gan import discriminate, gan_interpolate, gan_project, gan_sample, gan_train, train
 from pipeline_models.gan.augment import augmented
@@ -18,6 +26,7 @@ from pipeline_models.gan.sample import slerp
 from pipeline_models.gan.training import Training
 
 from pipeline_core import Checkpoint, Image, Model, OperationError, Table
+from pipeline_core.api import load, run_graph
 from pipeline_core.call import without_gradients
 
 LABELS = Table(("label",), tuple((name,) for name in ("bar", "disc") * 12))
@@ -315,3 +324,56 @@ def test_a_damaged_checkpoint_is_not_used(cache: Path) -> None:
     (path,) = (cache / "checkpoints").iterdir()
     path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
     assert gan_train(pictures(), **TINY).model.digest == whole.digest
+
+
+PIPELINE = """
+pipeline: 1
+nodes:
+  sheet: {op: load_image, params: {path: sheet.png}}
+  labels: {op: load_table, params: {path: labels.csv}}
+  cut: {op: split_tiles, inputs: {image: sheet}, params: {size: [16, 16]}}
+  trained:
+    op: gan_train
+    inputs: {images: cut, labels: labels}
+    params: {preset: few, width: 4, batch: 2, steps: 60}
+outputs:
+  model: {from: trained.model, path: model.safetensors}
+  losses: {from: trained.losses, path: losses.csv}
+"""
+OFTEN = (
+    "from pipeline_models.gan import train; train.CHECKPOINT_SECONDS = 0; from pipeline_core.cli import main; main()"
+)
+"""The command, with a checkpoint after every step."""
+
+
+@pytest.mark.slow
+def test_a_run_that_the_system_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL, at whatever step it is then; the pictures and their labels come from files."""
+    sheet = np.round(pictures().array * 255).astype(np.uint8).reshape(4, 6, 16, 16).transpose(0, 2, 1, 3)
+    PIL.Image.fromarray(sheet.reshape(64, 96)).save(tmp_path / "sheet.png")
+    (tmp_path / "labels.csv").write_bytes(encode_table(LABELS, format="csv").content)
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    command = [sys.executable, "-c", OFTEN, "run", "-q", str(tmp_path / "pipeline.yaml")]
+
+    def started() -> subprocess.Popen[bytes]:
+        environment = os.environ | {"PIPELINE_CACHE": str(tmp_path / "killed"), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, env=environment)
+
+    def results() -> list[bytes]:
+        return [(tmp_path / name).read_bytes() for name in ("model.safetensors", "losses.csv")]
+
+    checkpoints, patience = tmp_path / "killed" / "checkpoints", time.monotonic() + 100
+    steps, seen = random.randint(1, 20), set[int]()
+    with started() as killed:
+        while len(seen) < steps:
+            seen |= {path.stat().st_mtime_ns for path in checkpoints.glob("gan-*")}
+            assert killed.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < patience
+            time.sleep(0.002)
+        killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "model.safetensors").exists()
+    assert started().wait() == 0
+    resumed = results()
+    run_graph(load(tmp_path / "pipeline.yaml"), save=True, device="cpu")
+    assert results() == resumed

@@ -40,6 +40,7 @@ class TexturePyramid(nn.Module):
         )
         self.grain = nn.ParameterList(nn.Parameter(torch.zeros(labels, narrow)) for narrow in widths[1:])
         self.pixels = nn.Conv2d(widths[-1], channels, 1)
+        nn.init.normal_(self.pixels.weight, std=0.5 * widths[-1] ** -0.5)  # a gray that can still move both ways
         lost = sum(DILATIONS) * self.stride + sum(2 << level for level in range(finer))
         self.margin = -(-lost // self.stride)
         self.spare = self.margin * self.stride - lost
@@ -67,7 +68,7 @@ class _Styled(nn.Module):
     def __init__(self, entering: int, leaving: int, labels: int, dilation: int = 1) -> None:
         super().__init__()
         self.dilation = dilation
-        self.weight = nn.Parameter(torch.randn(leaving, entering, 3, 3) * (9 * entering) ** -0.5)
+        self.weight = nn.Parameter(torch.randn(leaving, entering, 3, 3))
         self.style = nn.Parameter(torch.ones(labels, entering))
         self.bias = nn.Parameter(torch.zeros(labels, leaving))
 

@@ -134,4 +134,6 @@ def _cut(image: Image, i: int, across: Span, down: Span) -> Any:
     if isinstance(picture, np.ndarray):
         return picture[:, rows[:, None], columns]
     at = [torch.from_numpy(places).to(picture.device) for places in (rows, columns)]
+    if picture.dtype == torch.uint16:  # torch can't look these up on an accelerator
+        return picture.view(torch.int16)[:, at[0][:, None], at[1]].view(torch.uint16)
     return picture[:, at[0][:, None], at[1]]
