@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 LESSONS := $(sort $(wildcard pipelines/0*.yaml pipelines/0*.json))
 MAIN := pipelines/launch-poster.yaml
 
-.PHONY: help setup photos demo test check unit soak picture clean
+.PHONY: help setup photos demo test check unit soak picture pictures clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -54,6 +54,11 @@ unit: photos
 
 soak: photos
 	$(BIN)/python -m pytest -m slow
+
+# What docs/operations.md shows: the pictures, then the page.
+pictures: photos
+	$(BIN)/python docs/pictures/make.py
+	$(BIN)/python -m pipeline_core.pages > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
 
 # The picture in the README, made by our own command.
 picture: photos

@@ -1,12 +1,14 @@
 """What a catalogue says of its operations, for people: the words that `ops` prints, and a page of them all.
 
-`python -m pipeline_core.pages > docs/operations.md` writes the page of the operations that come with pipeline-core.
+`python -m pipeline_core.pages > docs/operations.md` writes the page of the operations that come with pipeline-core; the
+pictures in it are made by docs/pictures/make.py.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from pipeline_core.examples import example_yaml
 from pipeline_core.operation import Input, Operation, Output, Param, show_kind
@@ -14,6 +16,8 @@ from pipeline_core.plugins import Catalogue, catalogue
 from pipeline_core.schema import describe, show
 
 DISTRIBUTION = "pipeline-core"
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures" / "operations"
+"""Where the pictures of the page are, in a checkout."""
 
 
 def input_text(part: Input) -> str:
@@ -32,8 +36,8 @@ def default_text(param: Param) -> str:
     return "required" if param.required else "nothing" if param.default is None else show(param.default)
 
 
-def operations_page(offered: Catalogue, distribution: str = DISTRIBUTION) -> str:
-    """A page in Markdown: a section per plugin of a distribution, with all its operations."""
+def operations_page(offered: Catalogue, distribution: str = DISTRIBUTION, pictures: Collection[str] = ()) -> str:
+    """A page in Markdown: a section per plugin of a distribution, with all its operations; some have a picture."""
     plugins = [plugin for plugin in offered.plugins if plugin.distribution == distribution and plugin.operations]
     operations = {(operation.plugin, operation.name): operation for operation in offered}
     parts = [
@@ -47,12 +51,19 @@ def operations_page(offered: Catalogue, distribution: str = DISTRIBUTION) -> str
     ]
     for plugin in plugins:
         parts.append(f"## {plugin.name}")
-        parts += [_section(operations[plugin.name, name]) for name in sorted(plugin.operations)]
+        parts += [_section(operations[plugin.name, name], name in pictures) for name in sorted(plugin.operations)]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(operation: Operation) -> str:
-    parts = [f"### {operation.name}", operation.doc]
+def _section(operation: Operation, has_picture: bool) -> str:
+    summary, _, rest = operation.doc.partition("\n\n")
+    parts = [f"### {operation.name}", summary]
+    if has_picture:
+        parts.append(f"![{operation.name}](pictures/operations/{operation.name}.webp)")
+    elif all(out.kind != "Image" and out.kind != "Mask" and not out.like for out in operation.outputs):
+        kinds = ", ".join(dict.fromkeys(output_text(out) for out in operation.outputs))
+        parts.append(f"Without a picture: it gives a {kinds}.")
+    parts += [rest] if rest else []
     if operation.aliases:
         parts.append(f"Also known as: {', '.join(operation.aliases)}.")
     if operation.inputs:
@@ -78,4 +89,4 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(operations_page(catalogue()))
+    sys.stdout.write(operations_page(catalogue(), pictures={path.stem for path in PICTURES.glob("*.webp")}))
