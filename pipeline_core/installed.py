@@ -50,11 +50,13 @@ class Plugin:
 def discover() -> list[Plugin]:
     """Every installed plugin, not yet imported, sorted by name."""
     found: dict[str, Plugin] = {}
+    known: dict[int, tuple[str, str]] = {}  # parsing it takes milliseconds, and a distribution may bring many plugins
     for entry in importlib.metadata.entry_points(group=GROUP):
         module = entry.value.partition(":")[0]
         distribution = entry.dist
-        name, version = _name_and_version(distribution)
-        found[module] = Plugin(module, entry.name, name, version, _source(module, distribution))
+        if id(distribution) not in known:
+            known[id(distribution)] = _name_and_version(distribution)
+        found[module] = Plugin(module, entry.name, *known[id(distribution)], _source(module, distribution))
     return sorted(found.values(), key=lambda plugin: plugin.name)
 
 
