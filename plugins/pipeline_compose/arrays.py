@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline_core import Image, Mask
+from pipeline_core import empty as reused
 
 Array = Any
 """A numpy array or torch tensor `(B, C, H, W)` of float32: planes of colour, alpha the last where there is one."""
@@ -31,5 +32,7 @@ def pixels_of(raster: Image | Mask) -> Array:
 
 def empty(shape: tuple[int, ...], like: Array) -> Array:
     """Memory for float32, of the kind and where `like` is."""
+    if isinstance(like, np.ndarray):
+        return reused(shape)
     xp = namespace(like)
     return xp.empty(shape, dtype=xp.float32, device=like.device)

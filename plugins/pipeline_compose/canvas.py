@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline_compose.arrays import Array, empty, namespace, pixels_of
+from pipeline_compose.beside import lie_beside, merge_beside
 from pipeline_compose.layers import both_ways, with_alpha_channel, with_alpha_last, write
 from pipeline_compose.operators import Rule, blended
 from pipeline_compose.placement import Patch, Size, cut, patches_of
 from pipeline_compose.scatter import scattered
-from pipeline_core import Alpha, AnyRaster, Image, Mask
+from pipeline_core import Alpha, AnyRaster, Image, Mask, each_tile
 
 BAND = 1 << 15
 """Pixels that one core works on at once: the planes of a few steps lie in its cache."""
 
 FEW = 8
 """Bands for which threads are not worth while."""
-
-CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -89,14 +86,19 @@ def draw(canvas: Image, base: Image, layer: Layer) -> None:
         for patch in patches:
             _draw_patch(canvas, base, layer, patch)
         return
+    if lie_beside(canvas, base, layer.top, layer.groups, layer.rule):
+        for patch in patches:
+            mask = layer.mask and cut(layer.mask, patch.top if layer.mask_moves else patch.base)
+            place, below = (image.buffer[:, patch.base[0], patch.base[1]] for image in (canvas, base))
+            above = layer.top.buffer[:, patch.top[0], patch.top[1]]
+            merge_beside(place, below, above, mask, layer.opacity, layer.rule, alpha=canvas.alpha != "none")
+        return
     bands = [band for patch in patches for band in _bands(patch)]
     if len(bands) <= FEW:
         for band in bands:
             _draw_patch(canvas, base, layer, band)
     else:
-        with ThreadPoolExecutor(min(CORES, len(bands))) as pool:
-            for _ in pool.map(lambda band: _draw_patch(canvas, base, layer, band), bands):
-                pass
+        each_tile(1, len(bands), (1, 1), lambda rows, _: _draw_patch(canvas, base, layer, bands[rows.start]))
 
 
 def _draw_patch(canvas: Image, base: Image, layer: Layer, patch: Patch) -> None:

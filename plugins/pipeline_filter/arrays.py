@@ -6,13 +6,13 @@ Beyond the frame the edge pixels are repeated, or the picture tiles where it wra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
-from pipeline_core import each_tile
+from pipeline_core import each_tile, empty
 from pipeline_filter.weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -26,8 +26,10 @@ BLOCK = 11
 SPARSE_WEIGHTS = 300  # up to here summing one by one is faster than the DFT
 CHORDS_FROM = 6  # from this radius on discs and crosses are faster run by run than pixel by pixel
 
-where, copy = np.where, np.copy
-STRIP = 4
+STRIP = 16
+NEAR = 8  # rows above and below that strips may need: with more, much of them is margin
+
+where = np.where
 
 
 def on_items(array: Array, reach: tuple[int, int], wrap: Wrap, kernel: Callable[[Array], Array]) -> Array:
@@ -49,22 +51,91 @@ def _on_item(item: Array, reach: tuple[int, int], wrap: Wrap, kernel: Callable[[
     return np.ascontiguousarray(result[y : y + height, x : x + width])
 
 
-def in_strips(change: Callable[..., Array], *arrays: Array) -> Array:
-    """A pointwise change of arrays of one shape, on a few rows at a time: they stay in a core's cache."""
-    result = np.empty_like(arrays[0])
-    height, width = result.shape[1:3]
+def in_strips(
+    array: Array, reach: tuple[int, int], wrap: Wrap, change: Callable[[Array, slice, slice], Array]
+) -> Array:
+    """`change(rows with those around, which of them, which columns)` gives `(rows, W, C)` floats: a few rows at a time.
 
-    def work(rows: slice, columns: slice) -> None:
-        result[:, rows] = change(*(array[:, rows] for array in arrays))
+    What is made on the way stays in a core's cache, and the result lies in memory that was used before.
+    """
+    result = empty(array.shape)
+    height, width = array.shape[1:3]
+    x, y = (distance if wraps else 0 for distance, wraps in zip(reach, wrap, strict=True))
+    columns = slice(x, x + width)
+    for item, out in zip(array, result, strict=True):
+        around = extended(item, (x, y), (True, True)) if x or y else np.ascontiguousarray(item)
 
-    each_tile(width, height, (width, STRIP), work)
+        def work(rows: slice, _: slice, around: Array = around, out: Array = out) -> None:
+            first = max(rows.start + y - reach[1], 0)
+            last = min(rows.stop + y + reach[1], around.shape[0])
+            inner = slice(rows.start + y - first, rows.stop + y - first)
+            out[rows] = change(around[first:last], inner, columns)
+
+        each_tile(width, height, (width, STRIP), work)
     return result
 
 
-def spread(plane: Array, channels: int) -> Array:
-    """`(B, H, W)` for each of so many channels; written out, as numpy is slow along an axis of three or four."""
-    flat = np.ascontiguousarray(plane).reshape(-1, plane.shape[2])
-    return cv2.merge([flat] * channels).reshape(*plane.shape, channels)
+def with_sums(
+    change: Callable[[Array, Array], Array], array: Array, weights: Weights | tuple[Weights, Weights], wrap: Wrap
+) -> Array:
+    """`change(values, weighted sums around them)`, both `(H, W, C)`; weights as `correlate` or `separable` take them."""
+    across, down = weights if isinstance(weights, tuple) else (weights[0], weights[:, 0])
+    reach = (len(across) // 2, len(down) // 2)
+    if (isinstance(weights, tuple) or weights.size <= DIRECT_WEIGHTS) and _in_strips(array, reach):
+        return in_strips(
+            array,
+            reach,
+            wrap,
+            lambda part, rows, columns: change(part[rows, columns], _sums(part, weights)[rows, columns]),
+        )
+    whole = separable(array, *weights, wrap) if isinstance(weights, tuple) else correlate(array, weights, wrap)
+    result = empty(array.shape)
+    for item, around, out in zip(array, whole, result, strict=True):
+
+        def work(rows: slice, _: slice, item: Array = item, around: Array = around, out: Array = out) -> None:
+            out[rows] = change(item[rows], around[rows])
+
+        each_tile(array.shape[2], array.shape[1], (array.shape[2], STRIP), work)
+    return result
+
+
+def _in_strips(array: Array, reach: tuple[int, int]) -> bool:
+    return reach[1] <= NEAR and array.shape[3] <= MOST_CHANNELS
+
+
+def _sums(part: Array, weights: Weights | tuple[Weights, Weights]) -> Array:
+    """`(H, W, C)`, with the edge repeated."""
+    if isinstance(weights, tuple):
+        return cv2.sepFilter2D(part, -1, *weights, borderType=cv2.BORDER_REPLICATE).reshape(part.shape)
+    return cv2.filter2D(part, -1, weights, borderType=cv2.BORDER_REPLICATE).reshape(part.shape)
+
+
+def weighted(one: Array, factor: float, other: Array, other_factor: float, plus: float) -> Array:
+    """The sum of two arrays `(H, W, C)`, each times a number, and a number."""
+    total: Array = np.asarray(cv2.addWeighted(one, factor, other, other_factor, plus))
+    return total.reshape(one.shape)
+
+
+def shown(alpha: Array) -> Array:
+    """1 where there is some alpha."""
+    ones: Array = (alpha != 0).astype(np.float32)
+    return ones
+
+
+def spread(plane: Array, where: Sequence[int], channels: int) -> Array:
+    """`(H, W)` for the channels at these places, 0 for the others; written out, as numpy is slow along so short an axis."""
+    filled, rest = np.ascontiguousarray(plane), np.zeros(plane.shape, np.float32)
+    planes = [filled if i in where else rest for i in range(channels)]
+    if channels > MOST_CHANNELS:
+        return np.stack(planes, axis=-1)
+    return cv2.merge(planes).reshape(*plane.shape, channels)
+
+
+def kept(result: Array, values: Array, where: Sequence[int]) -> Array:
+    """The result with the channels of `values` at these places."""
+    for i in where:
+        result[..., i] = values[..., i]
+    return result
 
 
 def apart(part: Array) -> list[Array]:
@@ -95,12 +166,12 @@ def separable(array: Array, across: Weights, down: Weights, wrap: Wrap) -> Array
     """Weighted sums, along the rows and then along the columns."""
     reach = (len(across) // 2, len(down) // 2)
 
-    def kernel(item: Array) -> Array:
-        if flat(across) and flat(down):
-            return cv2.blur(item, (len(across), len(down)), borderType=cv2.BORDER_REPLICATE)
-        return cv2.sepFilter2D(item, -1, across, down, borderType=cv2.BORDER_REPLICATE)
-
-    return on_items(array, reach, wrap, kernel)
+    if flat(across) and flat(down):
+        sides = (len(across), len(down))
+        return on_items(array, reach, wrap, lambda item: cv2.blur(item, sides, borderType=cv2.BORDER_REPLICATE))
+    if _in_strips(array, reach):
+        return with_sums(lambda values, sums: sums, array, (across, down), wrap)
+    return on_items(array, reach, wrap, lambda item: _sums(item, (across, down)))
 
 
 def flat(weights: Weights) -> bool:
@@ -112,10 +183,10 @@ def correlate(array: Array, weights: Weights, wrap: Wrap) -> Array:
     """Weighted sums over a neighbourhood with odd sides; the weights are not turned round."""
     height, width = weights.shape
     reach = (width // 2, height // 2)
+    if weights.size <= DIRECT_WEIGHTS and _in_strips(array, reach):
+        return with_sums(lambda values, sums: sums, array, weights, wrap)
     if weights.size <= DIRECT_WEIGHTS:
-        return on_items(
-            array, reach, wrap, lambda item: cv2.filter2D(item, -1, weights, borderType=cv2.BORDER_REPLICATE)
-        )
+        return on_items(array, reach, wrap, lambda item: _sums(item, weights))
     if np.count_nonzero(weights) > SPARSE_WEIGHTS and np.isfinite(array).all():
         return on_items(
             array, reach, wrap, lambda item: cv2.filter2D(item, -1, weights, borderType=cv2.BORDER_REPLICATE)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, Mask, operation
-from pipeline_filter.arrays import Array, Wrap, correlate, extended, in_strips, separable
+from pipeline_core import Image, Mask, each_tile, empty, operation
+from pipeline_filter.arrays import STRIP, Array, Wrap, correlate, extended, separable
 from pipeline_filter.associated import Floats, associated, guides
 from pipeline_filter.weights import Weights, gaussian
 
@@ -76,8 +76,18 @@ def edge_detect(
             lines = [_canny(*slopes, low, high, image.wrap) for slopes in zip(across, down, strict=True)]
             strength = np.stack(lines)
         else:
-            strength = _largest(in_strips(np.hypot, across, down))
+            strength = _largest(_length(across, down))
     return Mask(strength[..., None], wrap=image.wrap, meta=image.meta)
+
+
+def _length(across: Array, down: Array) -> Array:
+    result = empty(across.shape)
+
+    def work(rows: slice, columns: slice) -> None:
+        np.hypot(across[:, rows], down[:, rows], out=result[:, rows])
+
+    each_tile(across.shape[2], across.shape[1], (across.shape[2], STRIP), work)
+    return result
 
 
 def _largest(array: Floats) -> Floats:

@@ -7,7 +7,6 @@ an edge of alpha is no detail of the colour, and gets no dark or bright rim.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -23,10 +22,9 @@ Sigma = Annotated[float, Field(gt=0, le=512, description="standard deviation of 
 Middle = Annotated[float, Field(description="the value of what has no detail")]
 BINOMIAL: Weights = np.array([0.25, 0.5, 0.25])
 SOBEL: Weights = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-Combine = Callable[[Any, Any, Any], Any]
 
 
-@operation(infer=as_floats, support=1, aliases=("Sharpen", "crisp"))
+@operation(version=2, infer=as_floats, support=1, aliases=("Sharpen", "crisp"))
 def sharpen(image: AnyRaster, *, amount: Amount = 0.5) -> AnyRaster:
     """Sharpen the finest detail: what a pixel differs by from the 3x3 pixels around it is made larger.
 
@@ -35,11 +33,14 @@ def sharpen(image: AnyRaster, *, amount: Amount = 0.5) -> AnyRaster:
 
     Convention: beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
     """
-    return _by_detail(image, BINOMIAL, lambda color, detail, alpha: color + amount * detail)
+    return _by_detail(image, BINOMIAL, amount)
 
 
 @operation(
-    infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("unsharp", "usm", "ImageSharpen")
+    version=2,
+    infer=as_floats,
+    support=lambda sigma, **_: len(gaussian(sigma)) // 2,
+    aliases=("unsharp", "usm", "ImageSharpen"),
 )
 def unsharp_mask(
     image: AnyRaster,
@@ -56,17 +57,12 @@ def unsharp_mask(
     Convention: a difference is lessened by the threshold, so that nothing jumps there. Beyond the frame the edge pixels
     are repeated, or the image tiles where it wraps.
     """
-
-    def combine(color: Any, detail: Any, alpha: Any) -> Any:
-        if threshold:
-            least = threshold * alpha
-            detail = detail - detail.clip(-least, least)
-        return color + amount * detail
-
-    return _by_detail(image, gaussian(sigma), combine)
+    return _by_detail(image, gaussian(sigma), amount, threshold=threshold)
 
 
-@operation(infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("highpass", "detail"))
+@operation(
+    version=2, infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("highpass", "detail")
+)
 def high_pass(image: AnyRaster, *, sigma: Sigma = 4.0, middle: Middle = 0.5) -> AnyRaster:
     """Keep fine detail alone: what a pixel differs by from its blurred surroundings, around grey.
 
@@ -75,10 +71,10 @@ def high_pass(image: AnyRaster, *, sigma: Sigma = 4.0, middle: Middle = 0.5) -> 
 
     Convention: beyond the frame the edge pixels are repeated, or the image tiles where it wraps.
     """
-    return _by_detail(image, gaussian(sigma), lambda color, detail, alpha: detail + middle * alpha)
+    return _by_detail(image, gaussian(sigma), 1.0, color=0.0, middle=middle)
 
 
-@operation(infer=as_floats, support=1, aliases=("relief", "bump", "Emboss"))
+@operation(version=2, infer=as_floats, support=1, aliases=("relief", "bump", "Emboss"))
 def emboss(
     image: AnyRaster,
     *,
@@ -97,47 +93,68 @@ def emboss(
     the edge pixels are repeated, or the image tiles where it wraps.
     """
     colors, coverage = guides(image)
+    channels = range(len(image.channels))
     light = math.radians(angle)
     slope = amount * (-math.cos(light) * SOBEL + math.sin(light) * SOBEL.T)  # y points down
 
     def change(kernels: ModuleType, buffer: Any) -> Any:
-        def strip(values: Any, slopes: Any) -> Any:
-            result = kernels.copy(values)
-            for i in colors:
-                if coverage:
-                    # alpha * (sum of slope * neighbour's alpha * (neighbour's colour - own colour)), without a division
-                    alpha, alpha_slope = values[..., coverage[0]], slopes[..., coverage[0]]
-                    result[..., i] = alpha * (slopes[..., i] + middle) - values[..., i] * alpha_slope
-                else:
-                    result[..., i] = slopes[..., i] + middle
-            return result
+        def lit(values: Any, slopes: Any) -> Any:
+            result = slopes + middle
+            if coverage:
+                # alpha * (sum of slope * neighbour's alpha * (neighbour's colour - own colour)), without a division
+                alpha, alpha_slope = values[..., coverage[0]], slopes[..., coverage[0]]
+                result *= kernels.spread(alpha, channels, len(channels))
+                result -= values * kernels.spread(alpha_slope, channels, len(channels))
+            return kernels.kept(result, values, sorted(set(channels) - set(colors)))
 
-        return kernels.in_strips(strip, buffer, kernels.correlate(buffer, slope, image.wrap))
+        return kernels.with_sums(lit, buffer, slope, image.wrap)
 
     return filtered(image, change)
 
 
-def _by_detail(image: AnyRaster, weights: Weights, combine: Combine) -> AnyRaster:
-    """`combine(color, detail, alpha)` gives the new colour, all associated.
+def _by_detail(
+    image: AnyRaster,
+    weights: Weights,
+    amount: float,
+    *,
+    color: float = 1.0,
+    middle: float = 0.0,
+    threshold: float = 0.0,
+) -> AnyRaster:
+    """`color` times the colour, plus `amount` times its detail, plus `middle`; all associated.
 
-    Detail is what a colour differs by from the mean colour around it, weighted by alpha. Where alpha is 0 there is none.
+    Detail is what a colour differs by from the mean colour around it, weighted by alpha; where alpha is 0 there is none.
+    It is lessened by the threshold.
     """
     colors, coverage = guides(image)
+    count = len(image.channels)
+    others = sorted(set(range(count)) - set(colors))
 
     def change(kernels: ModuleType, buffer: Any) -> Any:
-        def strip(values: Any, blurred: Any) -> Any:
-            if coverage:
-                alpha, around = values[..., coverage[0]], blurred[..., coverage[0]]
-                share = kernels.spread(alpha / kernels.where(around == 0, 1.0, around), len(image.channels))
-                alpha = kernels.spread(alpha, len(image.channels))
-                detail = kernels.where(alpha == 0, 0.0, values - share * blurred)
+        def opaque(values: Any, blurred: Any) -> Any:
+            if not threshold:
+                return kernels.weighted(values, color + amount, blurred, -amount, middle)
+            detail = values - blurred
+            return color * values + amount * (detail - detail.clip(-threshold, threshold)) + middle
+
+        def covered(values: Any, blurred: Any) -> Any:
+            alpha, around = values[..., coverage[0]], blurred[..., coverage[0]]
+            share, shown = alpha / kernels.where(around == 0, 1.0, around), kernels.shown(alpha)
+            if threshold:
+                detail = values * kernels.spread(shown, colors, count)
+                detail -= blurred * kernels.spread(share, colors, count)
+                least = kernels.spread(threshold * alpha, colors, count)
+                result = color * values + amount * (detail - detail.clip(-least, least))
             else:
-                alpha, detail = 1.0, values - blurred
-            result = combine(values, detail, alpha)
-            for i in set(range(len(image.channels))) - set(colors):
-                result[..., i] = values[..., i]
+                result = values * kernels.spread(color + amount * shown, colors, count)
+                result -= blurred * kernels.spread(amount * share, colors, count)
+            if middle:
+                result += kernels.spread(middle * alpha, colors, count)
             return result
 
-        return kernels.in_strips(strip, buffer, kernels.separable(buffer, weights, weights, image.wrap))
+        def combined(values: Any, blurred: Any) -> Any:
+            return kernels.kept((covered if coverage else opaque)(values, blurred), values, others)
+
+        return kernels.with_sums(combined, buffer, (weights, weights), image.wrap)
 
     return filtered(image, change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,17 +13,37 @@ from pipeline_filter.weights import Weights
 
 Y_AXIS, X_AXIS = 1, 2
 
-where, copy = torch.where, torch.clone
+where = torch.where
 
 
-def in_strips(change: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """A pointwise change of tensors of one shape, all at once."""
-    return change(*tensors)
+def with_sums(
+    change: Callable[[Tensor, Tensor], Tensor], tensor: Tensor, weights: Weights | tuple[Weights, Weights], wrap: Wrap
+) -> Tensor:
+    """`change(values, weighted sums around them)`; weights as `correlate` or `separable` take them."""
+    sums = separable(tensor, *weights, wrap) if isinstance(weights, tuple) else correlate(tensor, weights, wrap)
+    return change(tensor, sums)
 
 
-def spread(plane: Tensor, channels: int) -> Tensor:
-    """`(B, H, W)` for each of so many channels."""
-    return plane[..., None]
+def weighted(one: Tensor, factor: float, other: Tensor, other_factor: float, plus: float) -> Tensor:
+    """The sum of two tensors, each times a number, and a number."""
+    return one * factor + other * other_factor + plus
+
+
+def shown(alpha: Tensor) -> Tensor:
+    """1 where there is some alpha."""
+    return (alpha != 0).to(alpha)
+
+
+def spread(plane: Tensor, where: Sequence[int], channels: int) -> Tensor:
+    """`(B, H, W)` for the channels at these places, 0 for the others."""
+    return torch.stack([plane if i in where else torch.zeros_like(plane) for i in range(channels)], dim=-1)
+
+
+def kept(result: Tensor, values: Tensor, where: Sequence[int]) -> Tensor:
+    """The result with the channels of `values` at these places."""
+    for i in where:
+        result[..., i] = values[..., i]
+    return result
 
 
 def extended(tensor: Tensor, reach: tuple[int, int], wrap: Wrap) -> Tensor:

@@ -102,6 +102,27 @@ def test_strips_are_the_whole_to_the_bit(operator: Operator) -> None:
     assert np.array_equal(np.concatenate([strip(start) for start in range(0, 31, 7)], axis=1), whole)
 
 
+@pytest.mark.parametrize("operator", WITHOUT_GRAINS)
+@pytest.mark.parametrize(("channels", "alpha"), [("RGBA", "associated"), ("RGB", "none"), ("Y", "none")])
+def test_values_merged_where_they_lie_have_the_bits_of_planes(
+    operator: Operator, channels: str, alpha: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(1)
+    base, top = (
+        Image(random.random((batch, 31, 37, len(channels)), np.float32), channels=tuple(channels), alpha=alpha)
+        for batch in (1, 2)
+    )
+    calls: list[dict[str, Any]] = [{}, {"opacity": 0.3}, {"mask": mask(1, width=37, height=31), "opacity": 0.7}]
+    found = [merge(base, top, operation=operator, **params).array for params in calls]
+    monkeypatch.setattr("pipeline_compose.beside.STRIP", 100)
+    strips = [merge(base, top, operation=operator, **params).array for params in calls]
+    monkeypatch.setattr("pipeline_compose.canvas.lie_beside", lambda *_: False)
+    planes = [merge(base, top, operation=operator, **params).array for params in calls]
+    for one, two, three in zip(found, strips, planes, strict=True):
+        assert np.array_equal(one, two, equal_nan=True)
+        assert np.array_equal(one, three, equal_nan=True)
+
+
 def test_opaque_top_hides_base() -> None:
     top = picture(1, "RGB")
     assert np.array_equal(merge(picture(2, "RGB"), top).array, top.array)
