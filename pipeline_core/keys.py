@@ -25,6 +25,8 @@ FORMAT = 1
 """Raised when keys or stored values change their meaning; older results are then not found."""
 
 CHUNK = 1 << 20
+MAPPED = 512 << 20
+"""Bytes of a file that are mapped at the most."""
 
 
 def digest(content: bytes) -> str:
@@ -152,8 +154,14 @@ def _stamp(found: os.stat_result) -> tuple[int, ...]:
 def digest_file(path: Path) -> str:
     """blake3 of a file's content. OSError where it can't be read."""
     with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > 64 * CHUNK:
+        size = os.fstat(file.fileno()).st_size
+        if size > 64 * CHUNK:
             hasher = blake3(max_threads=blake3.AUTO)
-            hasher.update_mmap(path)
+            if size <= MAPPED:
+                hasher.update_mmap(path)
+            else:  # what is mapped counts as memory of ours
+                chunk = memoryview(bytearray(64 * CHUNK))
+                while read := file.readinto(chunk):
+                    hasher.update(chunk[:read])
             return hasher.hexdigest()
         return blake3(file.read()).hexdigest()

@@ -198,6 +198,12 @@ class Results:
             self._cost[index] = 0.0  # what reads this result need not count it: it is there
         return stored
 
+    def may_keep(self, group: Group) -> bool:
+        """Whether steps inside a group may be kept. What is larger than the memory is not put together unasked."""
+        return self.cache is not None and (
+            not group.streams or any(_policy(self.steps[i]) == "always" and self.sources[i] for i in group.steps)
+        )
+
     def worth_keeping(self, group: Group, seconds: Mapping[int, float], nbytes: Mapping[int, int]) -> list[int]:
         """The steps of a group, outputs aside, that the cache would keep if they take so long and so many bytes."""
         if self.cache is None:
@@ -207,7 +213,7 @@ class Results:
         for i in filter(seconds.__contains__, group.steps):
             cost[i] = seconds[i] + sum(cost.get(source, self._cost[source]) for source in self.sources[i])
             policy = _policy(self.steps[i])
-            judged = policy == "auto" and not group.streams  # else what is larger than the memory would be put together
+            judged = policy == "auto" and not group.streams
             worth = policy == "always" or (judged and self.cache.is_worth_storing(cost[i], nbytes[i]))
             if worth and i not in group.outputs and self.sources[i]:
                 found.append(i)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -390,7 +391,7 @@ class _Run:
                 group.outputs,
                 given,
                 jobs=self.jobs,
-                worth_keeping=lambda seconds, nbytes: self.results.worth_keeping(group, seconds, nbytes),
+                worth_keeping=partial(self.results.worth_keeping, group) if self.results.may_keep(group) else None,
                 told=told,
                 sinks={index: file.add for index, file in files.items()},
             )

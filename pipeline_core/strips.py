@@ -79,6 +79,7 @@ class Made:
     strips: int
 
 
+WorthKeeping = Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]]
 Sink = Callable[[Any, int], None]
 """Takes the next rows of a file, and how many they are altogether."""
 
@@ -89,15 +90,15 @@ def carry_out(
     given: Mapping[int, Values],
     *,
     jobs: int,
-    worth_keeping: Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]] = lambda seconds, nbytes: (),
+    worth_keeping: WorthKeeping | None = None,
     told: Callable[[int, int], None] = lambda done, total: None,
     sinks: Mapping[int, Sink] | None = None,
     rows: int | None = None,
 ) -> Made:
     """`members` in their order, the steps whose values are wanted, and the values of the steps they read. `rows` of a strip are chosen by their bytes, unless given.
 
-    `worth_keeping` is asked once, with seconds and bytes of every step as measured, for steps to put together besides
-    the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. `sinks` take the rows of the
+    `worth_keeping`, if given, is asked once, with seconds and bytes of every step as measured, for steps to put together
+    besides the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. `sinks` take the rows of the
     steps that write a file. NotInStrips where it can't be done this way, nothing is lost then but time; FileFailed.
     """
     _keep_freed_memory()
@@ -151,7 +152,7 @@ class _Strips:
     def carry_out(
         self,
         jobs: int,
-        worth_keeping: Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]],
+        worth_keeping: WorthKeeping | None,
         told: Callable[[int, int], None],
     ) -> Made:
         started = time.perf_counter()
@@ -193,7 +194,7 @@ class _Strips:
 
     def _probe(
         self,
-        worth_keeping: Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]],
+        worth_keeping: WorthKeeping | None,
         told: Callable[[int, int], None],
     ) -> tuple[dict[int, float], float]:
         """(seconds of each step so far, how many cores the last strip kept busy)."""
@@ -204,10 +205,14 @@ class _Strips:
             before = dict(spent)
             wall, cpu = time.perf_counter(), time.process_time()
             strip = self._take(number, spent)
-            kept.append((strip, self._carry_out(strip, spent, keeps=True)))
+            strips = self._carry_out(strip, spent, keeps=worth_keeping is not None)
+            if worth_keeping is not None:
+                kept.append((strip, strips))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             busy = cpu / wall if wall else 1.0
             told(number + 1, self.count)
+        if worth_keeping is None:
+            return spent, busy
         last = kept[-1][1]
         heights = {i: self.frames.of[i].height for i in last}
         seconds = {i: (spent[i] - before[i]) * heights[i] / rows.rows for i, rows in last.items()}
@@ -241,6 +246,8 @@ class _Strips:
     def _carry_out(self, strip: _Strip, spent: dict[int, float], *, keeps: bool = False) -> dict[int, _Rows]:
         """Runs all steps for these rows of the outputs; what they gave, as far as it is kept."""
         strips, written = strip.read, []
+        for index in self.whole.keys() & strips.keys():
+            self._put(index, strips[index], strip.spans[index])
         for member in self.members:
             index, part = member.part.index, member.part
             if index not in strip.needed:

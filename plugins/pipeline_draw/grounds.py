@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, operation
+from pipeline_core import Color, Image, Rows, operation
 from pipeline_draw.paint import Channels, Length, Space, canvas, channel_values, mixed, names_for
 
 SRGB = "srgb_rec709_scene"
@@ -23,7 +23,19 @@ def _flat(*, width: int, height: int, color: Color, channels: Channels = "auto",
     return canvas(width, height, names_for(channels, color), space)
 
 
-@operation(infer=_flat, device="cpu", aliases=("solid", "EmptyImage"))
+def _flat_in_rows(*, width: int, color: Color, **params: Any) -> Rows:
+    picture = _flat(width=width, color=color, **params)
+    values = channel_values(color, picture.channels)
+
+    def make(start: int, stop: int) -> Image:
+        buffer = np.empty((1, stop - start, width, len(values)), np.float32)
+        buffer[:] = values
+        return picture.with_buffer(buffer)
+
+    return Rows(picture, make)
+
+
+@operation(infer=_flat, rows=_flat_in_rows, device="cpu", aliases=("solid", "EmptyImage"))
 def constant(*, width: Length, height: Length, color: Color, channels: Kinds = "auto", space: Space = SRGB) -> Image:
     """A picture of one colour.
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import File, Image, Mask, OperationError, operation
+from pipeline_core import File, Image, Mask, OperationError, RowFile, operation
 from pipeline_io import avif, bmp, dds, exr_write, hdr, jpeg, jxl, png, pnm, qoi, tga, tiff, webp
 from pipeline_io.samples import Nan, samples
 from pipeline_io.target import Depth, Target, for_image, for_mask
+
+if TYPE_CHECKING:
+    from pipeline_io.row_writer import RowWriter
 
 Suffix = Literal[
     "png",
@@ -74,8 +78,25 @@ def _infer_mask(
     return for_mask(mask, format, depth).empty
 
 
+def _image_in_rows(image: Image, **params: Any) -> RowFile | None:
+    from pipeline_io.row_writer import can_write, write_rows
+
+    if not can_write(**params):
+        return None
+
+    def opened(path: Path, whole: Image) -> RowWriter:
+        writer = write_rows(path, whole, **params)
+        assert writer is not None  # as `can_write` has it
+        return writer
+
+    return RowFile(opened)
+
+
 @operation(
-    device="cpu", infer=_infer_image, aliases=("save", "write", "export", "imwrite", "Write", "SaveImage", "output")
+    device="cpu",
+    infer=_infer_image,
+    rows=_image_in_rows,
+    aliases=("save", "write", "export", "imwrite", "Write", "SaveImage", "output"),
 )
 def encode_image(
     image: Image,

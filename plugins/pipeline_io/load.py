@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, Mask, OperationError, operation
+from pipeline_core import Image, Mask, OperationError, Rows, operation
 from pipeline_io.facts import Facts
-from pipeline_io.source import Choice, content_of, facts_of, pixels_of
+from pipeline_io.source import Choice, content_of, facts_of, pixels_of, readable
 
 Array = np.ndarray[Any, Any]
 
@@ -37,6 +38,7 @@ ShrinkParam = Annotated[
     Literal[1, 2, 4, 8],
     Field(description="of jpeg: decode only a half, a quarter or an eighth of the size, several times as fast"),
 ]
+_LARGE = 2**26
 WindowParam = Annotated[
     Literal["display", "data"], Field(description="of exr: the picture's frame, or the pixels that the file holds")
 ]
@@ -54,16 +56,43 @@ def infer_image(
     shrink: Literal[1, 2, 4, 8] = 1,
 ) -> Image:
     """What `load_image` would give, without its pixels."""
+    if _is_large(path):
+        from pipeline_io.rows import open_rows
+
+        given: dict[str, Any] = {
+            "color": color,
+            "alpha": alpha,
+            "orient": orient,
+            "layer": layer,
+            "part": part,
+            "window": window,
+        }
+        with open_rows(path, **given) or nullcontext() as reader:
+            if reader is not None and shrink == 1:
+                return reader.facts.like(dtype=reader.facts.dtype)
     facts = facts_of(path, content_of(path), Choice(layer, part, window, shrink))
     channels = tuple(name for name in facts.channels if name != "A" or alpha != "ignore")
     width, height = facts.size if orient else (facts.width, facts.height)
     return Image.stand_in(width, height, channels, dtype=facts.dtype, **fields_of(facts, color, alpha))
 
 
+def _image_in_rows(*, path: Path, shrink: int = 1, **params: Any) -> Rows | None:
+    from pipeline_io.rows import image_in_rows
+
+    return image_in_rows(path, **params) if shrink == 1 else None
+
+
+def _is_large(path: Path) -> bool:
+    """Whether even the file's bytes are better left where they are."""
+    with readable(path):
+        return path.stat().st_size > _LARGE
+
+
 @operation(
     version=2,
     device="cpu",
     infer=infer_image,
+    rows=_image_in_rows,
     aliases=("read", "open_image", "imread", "Read", "LoadImage", "input", "load_exr"),
 )
 def load_image(
@@ -102,7 +131,8 @@ def load_image(
     Convention: of a DDS the first level of the first picture; the scale of a PFM is not applied.
     Convention: an OpenEXR picture has the size of its display window; where the file has no pixels, all channels are 0.
 
-    Refused: files above 2 GiB, pictures above 2**28 pixels, damaged or cut-off files, other formats.
+    Refused: files above 2 GiB and pictures above 2**28 pixels, unless all that reads them works row by row; damaged or
+    cut-off files, other formats.
     """
     content = content_of(path)
     facts = facts_of(path, content, Choice(layer, part, window, shrink))

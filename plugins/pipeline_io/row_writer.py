@@ -85,6 +85,11 @@ class RowWriter:
             self.discard()
 
 
+def can_write(*, format: str, dither: bool = False, **_: Any) -> bool:  # noqa: A002  the word of encode_image
+    """Whether `encode_image` can do what these params say row by row."""
+    return format in FORMATS and not dither  # dither: the noise is that of the whole picture
+
+
 def write_rows(
     path: Path,
     image: Image,
@@ -103,7 +108,7 @@ def write_rows(
 
     The params are those of `encode_image`, and so are the refusals. `path` is overwritten.
     """
-    if format not in FORMATS or dither:  # the noise is that of the whole picture
+    if not can_write(format=format, dither=dither):
         return None
     target = for_image(image, format, depth, drop=alpha == "drop")
     meta = image.meta if metadata else {}

@@ -10,7 +10,7 @@ import mmap
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -18,7 +18,7 @@ from typing import Any, Self, cast
 import numpy as np
 import OpenImageIO
 
-from pipeline_core import Image, OperationError
+from pipeline_core import Image, OperationError, Rows
 from pipeline_io import apart, exr
 from pipeline_io.decoder import read_rows
 from pipeline_io.exr_header import LINES, parts
@@ -28,7 +28,7 @@ from pipeline_io.sniff import format_of
 from pipeline_io.source import Choice, named, probe, readable
 
 Array = np.ndarray[Any, Any]
-Rows = Callable[[int, int], Array]
+Read = Callable[[int, int], Array]
 
 FORMATS = ("tiff", "exr", "png", "jpeg")
 _MOST_AT_ONCE = 2**28
@@ -40,8 +40,10 @@ class RowReader:
     `facts` is a stand-in: size, channels, type, colour, alpha and texts, no memory. Not for several threads at once.
     """
 
-    def __init__(self, facts: Image, read: Rows, unit: int, closing: ExitStack) -> None:
+    def __init__(self, facts: Image, read: Read, unit: int, closing: ExitStack, *, downward: bool = False) -> None:
         self.facts = facts
+        self.downward = downward
+        """Whether going up begins anew."""
         self.unit = unit
         """Rows that the file stores together, in a strip or a row of tiles: strips of a multiple of it waste nothing."""
         self._read = read
@@ -108,7 +110,32 @@ def open_rows(
         image = Image.stand_in(
             facts.width, facts.height, facts.channels, dtype=facts.dtype, **fields_of(facts, color, alpha)
         )
-        return RowReader(image.with_buffer(image.buffer, meta=facts.meta), _named(path, read), unit, closing.pop_all())
+        whole = image.with_buffer(image.buffer, meta=facts.meta)
+        downward = facts.format in ("png", "jpeg")
+        return RowReader(whole, _named(path, read), unit, closing.pop_all(), downward=downward)
+
+
+def image_in_rows(path: Path, **params: Any) -> Rows | None:
+    """How `load_image` gives some rows at a time. The file is open while they are asked for."""
+    with open_rows(path, **params) or nullcontext() as found:
+        if found is None:
+            return None
+        facts, downward = found.facts, found.downward
+    opened: list[RowReader] = []
+
+    def make(start: int, stop: int) -> Image:
+        if not opened:
+            reader = open_rows(path, **params)
+            if reader is None:
+                raise OperationError(f"{path} changed while it was read")
+            opened.append(reader)
+        return opened[0].read(start, stop)
+
+    def close() -> None:
+        while opened:
+            opened.pop().close()
+
+    return Rows(facts, make, close=close, downward=downward)
 
 
 def _mapped(path: Path) -> bytes:
@@ -131,7 +158,7 @@ def _called(path: Path, name: str, closing: ExitStack) -> Path:
     return link
 
 
-def _named(path: Path, read: Rows) -> Rows:
+def _named(path: Path, read: Read) -> Read:
     def reading(top: int, bottom: int) -> Array:
         with named(path):
             return read(top, bottom)
@@ -139,7 +166,7 @@ def _named(path: Path, read: Rows) -> Rows:
     return reading
 
 
-def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Rows, int] | None:
+def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Read, int] | None:
     """By OpenImageIO in this process, as `native` does it; None where its rows are not those that the facts say."""
     settings = OpenImageIO.ImageSpec()
     settings.attribute("oiio:UnassociatedAlpha", 1)
@@ -163,7 +190,7 @@ def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Rows, int] | N
     return read, spec.tile_height or min(int(spec.get("tiff:RowsPerStrip") or 1), facts.height)
 
 
-def _exr(content: bytes, path: Path, facts: Facts) -> tuple[Rows, int] | None:
+def _exr(content: bytes, path: Path, facts: Facts) -> tuple[Read, int] | None:
     """By a child process, within the frame that was asked for. The rows of a chunk, or of tiles, are read together."""
     stored = facts.stored
     assert stored is not None
