@@ -18,9 +18,12 @@ Balance = Annotated[
     Unit, Field(description="what the screen's primary is held against: 0 the smaller of the other two, 1 the larger")
 ]
 """As Keylight's screen balance."""
+LEAST = 1e-6
+"""A screen without more excess is none: what rounding leaves must not decide."""
 
 
 @operation(
+    version=2,
     support=lambda refine=True, **_: math.inf if refine else 0,
     aliases=("keylight", "primatte", "chromakey", "green_screen", "blue_screen", "ibk", "ChromaKeyer"),
 )
@@ -73,7 +76,7 @@ def chroma_key(
 
 def _share(excess: Tensor, full: Tensor) -> Tensor:
     """How much of a pixel is screen: all where its excess is the screen's, nothing where there is none."""
-    return torch.where(full > 0, excess / full, 0.0).clamp(0, 1)
+    return torch.where(full > LEAST, excess / full, 0.0).clamp(0, 1)
 
 
 def _refined(share: Tensor, excess: Tensor, full: Tensor, wrap: tuple[bool, bool]) -> Tensor:
