@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Scratch, each_tile, progress
+from pipeline_core import AnyRaster, Scratch, each_tile, empty, progress
 from pipeline_transform.paint import encoded
 from pipeline_transform.resampling import KERNELS
 from pipeline_transform.warping import Warp
@@ -50,7 +50,7 @@ class _Places(NamedTuple):
 def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRaster:
     """The warped picture over the background, `bilinear` or `bicubic`."""
     array, margin = image.array, KERNELS[kind].radius
-    result = np.empty((image.batch, warp.height, warp.width, array.shape[3]), np.float32)
+    result = empty((image.batch, warp.height, warp.width, array.shape[3]))
     border = [margin if wraps else 0 for wraps in image.wrap]
     if any(border):
         array = np.stack([_rounded_off(item, *border) for item in array])
@@ -92,7 +92,7 @@ def picked(image: AnyRaster, warp: Warp, background: Array) -> AnyRaster:
     """The warped picture in its own dtype, each pixel the one under the place it comes from."""
     buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.buffer.numpy()
     stored = buffer.view(np.uint16) if buffer.dtype == np.float16 else buffer  # OpenCV has no kernel for it
-    result = np.empty((image.batch, warp.height, warp.width, buffer.shape[3]), stored.dtype)
+    result = empty((image.batch, warp.height, warp.width, buffer.shape[3]), stored.dtype)
     frames, scratch = _frames(stored, encoded(background, image.dtype).view(stored.dtype)), Scratch()
 
     def work(rows: slice, columns: slice) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Rows
+from pipeline_core import AnyRaster, Rows, each_tile, empty
 
 Array = np.ndarray[Any, Any]
+Index = np.ndarray[Any, np.dtype[np.int64]]
 
 Y_AXIS, X_AXIS = 1, 2
 MOST_CHANNELS = 4
+ROWS = 64  # at once, by one worker
 
 
 def reversed_along(buffer: Any, axis: int) -> Any:
@@ -42,7 +44,7 @@ def turned(buffer: Any, turns: int) -> Any:
 def _item_by_item(buffer: Array, shape: tuple[int, ...], move: Callable[[Array, Array], object]) -> Array:
     """A move of `(H, W, C)` by OpenCV, which only looks at how large a value is, four channels at a time."""
     stored = buffer.view(np.uint16) if buffer.dtype == np.float16 else buffer
-    result = np.empty(shape, stored.dtype)
+    result = empty(shape, stored.dtype)
     for item, out in zip(stored, result, strict=True):
         if shape[3] <= MOST_CHANNELS:
             move(np.ascontiguousarray(item), out)
@@ -69,7 +71,7 @@ def movable(buffer: Any) -> Any:
     return buffer.view(torch.int16) if buffer.dtype == torch.uint16 else buffer
 
 
-def taken(buffer: Any, index: np.ndarray[Any, np.dtype[np.int64]], axis: int) -> Any:
+def taken(buffer: Any, index: Index, axis: int) -> Any:
     """The rows or columns with these numbers, in this order."""
     if isinstance(buffer, np.ndarray):
         return buffer.take(index, axis)
@@ -78,14 +80,31 @@ def taken(buffer: Any, index: np.ndarray[Any, np.dtype[np.int64]], axis: int) ->
     return buffer.index_select(axis, torch.from_numpy(index).to(buffer.device))
 
 
+def taken_both(buffer: Any, rows: Index, columns: Index) -> Any:
+    """The rows and columns with these numbers, in this order."""
+    if not isinstance(buffer, np.ndarray):
+        return taken(taken(buffer, rows, Y_AXIS), columns, X_AXIS)
+    result = empty((len(buffer), len(rows), len(columns), buffer.shape[3]), buffer.dtype)
+
+    def work(part: slice, _: slice) -> None:
+        for item, out in zip(buffer, result, strict=True):
+            for y in range(part.start, part.stop):
+                item[rows[y]].take(columns, 0, out=out[y], mode="clip")  # the only mode that writes to `out` at once
+
+    each_tile(1, len(rows), (1, ROWS), work)
+    return result
+
+
 def framed(buffer: Any, border: np.ndarray[Any, Any], rows: tuple[int, int], columns: tuple[int, int]) -> Any:
     """The buffer with (before, after) rows and columns around it, each pixel `border` (one value per channel)."""
     batch, height, width, channels = buffer.shape
     top, left = rows[0], columns[0]
     shape = (batch, height + sum(rows), width + sum(columns), channels)
     if isinstance(buffer, np.ndarray):
-        canvas: Any = np.empty(shape, buffer.dtype)
-        canvas[:] = border
+        canvas: Any = empty(shape, buffer.dtype)
+        beside = canvas[:, top : top + height]
+        for part in (canvas[:, :top], canvas[:, top + height :], beside[:, :, :left], beside[:, :, left + width :]):
+            part[:] = border
     else:
         import torch
 
@@ -94,7 +113,7 @@ def framed(buffer: Any, border: np.ndarray[Any, Any], rows: tuple[int, int], col
     return canvas
 
 
-def picked_rows(result: AnyRaster, index: np.ndarray[Any, np.dtype[np.int64]], along: Callable[[Any], Any]) -> Rows:
+def picked_rows(result: AnyRaster, index: Index, along: Callable[[Any], Any]) -> Rows:
     """A result whose rows are the input's with these numbers, each of them as `along` changes it."""
 
     def needs(start: int, stop: int) -> tuple[int, int]:

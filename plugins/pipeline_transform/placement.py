@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Color, OperationError, Rows, operation
-from pipeline_transform.moves import X_AXIS, Y_AXIS, framed, framed_rows, picked_rows, rolled, taken
+from pipeline_transform.moves import X_AXIS, framed, framed_rows, picked_rows, rolled, taken, taken_both
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
 
 Position = Annotated[int, Field(ge=0, description="pixels from the left (x) or the top (y)")]
@@ -110,9 +110,8 @@ def pad(
     if mode == "constant":
         border = encoded(channel_values(color, image), image.dtype)
         return image.with_buffer(framed(image.buffer, border, (top, bottom), (left, right)), wrap=wrap)
-    buffer = taken(image.buffer, _continued(image.height, top, bottom, mode), Y_AXIS)
-    buffer = taken(buffer, _continued(image.width, left, right, mode), X_AXIS)
-    return image.with_buffer(buffer, wrap=wrap)
+    rows, columns = _continued(image.height, top, bottom, mode), _continued(image.width, left, right, mode)
+    return image.with_buffer(taken_both(image.buffer, rows, columns), wrap=wrap)
 
 
 def _continued(size: int, before: int, after: int, mode: PadMode) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, OperationError, Rows, operation
-from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, picked_rows, taken
+from pipeline_core import AnyRaster, OperationError, Rows, empty, operation
+from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, picked_rows, taken, taken_both
 from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled
 
 Fit = Literal["stretch", "fit", "fill"]
@@ -139,8 +139,7 @@ def resize(
         return image
     wrap = _wrap(image, across, down)
     if filter == "nearest":
-        buffer = taken(image.buffer, _nearest(down), Y_AXIS)
-        return image.with_buffer(taken(buffer, _nearest(across), X_AXIS), wrap=wrap)
+        return image.with_buffer(taken_both(image.buffer, _nearest(down), _nearest(across)), wrap=wrap)
     source = associated(image)
     flags = _opencv(image, across, down, filter)
     if flags is not None:
@@ -168,7 +167,7 @@ def _opencv(image: AnyRaster, across: Span, down: Span, kind: str) -> int | None
 
 
 def _by_opencv(array: np.ndarray[Any, Any], width: int, height: int, flags: int) -> np.ndarray[Any, Any]:
-    result = np.empty((len(array), height, width, array.shape[3]), np.float32)
+    result = empty((len(array), height, width, array.shape[3]))
     for item, out in zip(array, result, strict=True):
         if array.shape[3] <= MOST_CHANNELS:
             cv2.resize(item, (width, height), out, interpolation=flags)

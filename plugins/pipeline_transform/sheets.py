@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, OperationError, operation
+from pipeline_core import Color, Image, OperationError, empty, operation
 from pipeline_transform.moves import framed
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
 
@@ -46,11 +46,14 @@ def mosaic(
     across, _ = _counts(len(images), columns)
     width, height = _cell(images)
     background = encoded(channel_values(color, sheet), sheet.dtype)
-    empty = np.empty((sheet.batch, 0, 0, len(background)), sheet.dtype)
     first = images[0].buffer
-    if not isinstance(first, np.ndarray):
-        empty = first[:, :0, :0]
-    canvas = framed(empty, background, (sheet.height, 0), (sheet.width, 0))
+    full = gap == 0 and len(images) % across == 0 and len({image.size for image in images}) == 1
+    if full and isinstance(first, np.ndarray):
+        canvas: Any = empty((sheet.batch, sheet.height, sheet.width, len(background)), sheet.dtype)
+    else:
+        nothing = np.empty((sheet.batch, 0, 0, len(background)), sheet.dtype)
+        blank = nothing if isinstance(first, np.ndarray) else first[:, :0, :0]
+        canvas = framed(blank, background, (sheet.height, 0), (sheet.width, 0))
     for i, image in enumerate(images):
         left = i % across * (width + gap) + (width - image.width) // 2
         top = i // across * (height + gap) + (height - image.height) // 2
