@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, Table, operation
+from pipeline_measure.moments import moments
 from pipeline_measure.planes import Array, one_picture, plane
 
 STATISTICS = ("channel", "min", "max", "mean", "std", "nan", "infinite")
@@ -18,7 +21,9 @@ def _infer_statistics(image: Image | Mask) -> Table:
     return Table(STATISTICS, ())
 
 
-@operation(device="cpu", infer=_infer_statistics, aliases=("stats", "CurveTool", "image_info", "levels_info"))
+@operation(
+    version=2, device="cpu", infer=_infer_statistics, aliases=("stats", "CurveTool", "image_info", "levels_info")
+)
 def statistics(image: Image | Mask) -> Table:
     """Measure least, largest and mean value and standard deviation of each channel.
 
@@ -28,8 +33,17 @@ def statistics(image: Image | Mask) -> Table:
     Convention: the standard deviation is that of all pixels (divided by n, not n - 1).
     """
     one_picture(image, "statistics")
-    rows = [(name, *_summary(plane(image, i))) for i, name in enumerate(image.channels)]
+    rows = [(name, *row) for name, row in zip(image.channels, _summaries(image), strict=True)]
     return Table(STATISTICS, tuple(rows))
+
+
+def _summaries(image: Image | Mask) -> list[tuple[Any, ...]]:
+    if image.dtype == "float32":
+        array = image.array[0]
+        found = moments(array.shape, lambda rows, _: array[rows])
+        if np.isfinite([one[:2] for one in found]).all():
+            return [(*one, 0, 0) for one in found]
+    return [_summary(plane(image, i)) for i in range(len(image.channels))]
 
 
 def _summary(values: Array) -> tuple[Any, ...]:
@@ -66,7 +80,15 @@ def histogram(
     """
     one_picture(image, "histogram")
     _check_range(low, high)
-    counts = [_counts(plane(image, i), bins, low, high) for i in range(len(image.channels))]
+    # A power of two times a value is exact, and so are OpenCV's bins then; where NaN falls is another matter.
+    exact = image.dtype == "float32" and low == 0 and math.frexp(bins / high)[0] == 0.5
+    counts = []
+    for i in range(len(image.channels)):
+        values = np.ascontiguousarray(image.array[0, ..., i])
+        if exact and np.isfinite([values.min(), values.max()]).all():
+            counts.append(_counts_by_opencv(values, bins, high))
+        else:
+            counts.append(_counts(plane(image, i), bins, low, high))
     edges = [None, *np.linspace(low, high, bins + 1).tolist(), None]
     return Table(("low", "high", *image.channels), tuple(zip(edges, edges[1:], *counts, strict=False)))
 
@@ -80,3 +102,13 @@ def _counts(values: Array, bins: int, low: float, high: float) -> list[int]:
     inside = values[(values >= low) & (values <= high)]
     counts, _ = np.histogram(inside, bins, (low, high))
     return [int((values < low).sum()), *counts.tolist(), int((values > high).sum())]
+
+
+def _counts_by_opencv(values: np.ndarray[Any, np.dtype[np.float32]], bins: int, high: float) -> list[int]:
+    # In parts: OpenCV counts in float32, which is exact up to 16 million.
+    strips = np.array_split(values, -(-values.size >> 22) or 1)
+    counts = np.sum([cv2.calcHist([strip], [0], None, [bins], [0, high]) for strip in strips], 0, np.float64).ravel()
+    found = [int(count) for count in counts]
+    below, above = (int(np.count_nonzero(outside)) for outside in (values < 0, values > high))
+    found[-1] += values.size - below - above - sum(found)  # those that are `high`
+    return [below, *found, above]

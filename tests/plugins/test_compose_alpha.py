@@ -23,6 +23,7 @@ from pipeline_compose import (
 )
 
 from pipeline_core import Image, Mask, OperationError
+from pipeline_core.image import Raster
 
 
 def picture(channels: str = "RGBA", *, dtype: str = "float32", batch: int = 1, **fields: Any) -> Image:
@@ -200,3 +201,17 @@ def test_inputs_are_untouched() -> None:
     feather_mask(shared, radius=2)
     assert np.array_equal(image.buffer, before[0])
     assert np.array_equal(matte.buffer, before[1])
+
+
+@pytest.mark.parametrize("wrap", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("radius", [1, 4, 7])
+def test_torch_and_opencv_change_a_mask_alike(
+    radius: int, wrap: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Mask(np.random.default_rng(0).random((2, 12, 17, 1), np.float32), wrap=wrap)
+    found = [change(given, radius=radius) for change in (grow_mask, shrink_mask, feather_mask)]
+    monkeypatch.setattr(Raster, "device", property(lambda self: "cuda"))  # so says the tensor, which is on the CPU
+    tensor = given.with_buffer(torch.from_numpy(given.buffer))
+    for one, change, tolerance in zip(found, (grow_mask, shrink_mask, feather_mask), (0, 0, 1e-6), strict=True):
+        other = change(tensor, radius=radius)
+        assert np.abs(one.buffer - other.buffer.numpy()).max() <= tolerance
