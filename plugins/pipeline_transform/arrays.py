@@ -56,6 +56,10 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
         array = np.stack([_rounded_off(item, *border) for item in array])
     size = array.shape[2], array.shape[1]
     frames, scratch = _frames(array, background), Scratch()
+    longest = warp.longest or max(image.size)
+    near = kind == "bicubic" or longest > FINE
+    # Of a picture and of a part of it places are the same to the bit where all are numbers that float32 holds.
+    grain = 2.0 ** -(15 if near else 23 - longest.bit_length())
     interpolated = _bicubic if kind == "bicubic" else _bilinear
     others: list[tuple[slice, slice]] = []
 
@@ -64,7 +68,7 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
         if warp.antialias and _shrinks(warp, x, y):
             others.append((rows, columns))
             return
-        at = _places(warp, x, y, image, size, margin, scratch, near=kind == "bicubic" or max(size) > FINE)
+        at = _places(warp, x, y, image, size, margin, scratch, grain, near=near)
         if not _takes(at, kind):
             others.append((rows, columns))
             return
@@ -165,10 +169,13 @@ def _places(
     size: tuple[int, int],
     margin: int,
     scratch: Scratch,
+    grain: float,
     *,
     near: bool,
 ) -> _Places:
-    """Where these pixels come from, with `near` counted from close by, where float32 is most exact."""
+    """Where these pixels come from, in multiples of `grain`; with `near` counted from close by, where float32 is most exact."""
+    # Beside so large a number float64 has no finer ones than that.
+    rounding = 1.5 * 2.0**52 * grain
     maps, first, last = [], [], []
     for name, given, period, length in zip("xy", _source(warp, x, y), image.size, size, strict=True):
         tiles = period != length
@@ -178,7 +185,10 @@ def _places(
             ends = np.nan_to_num([np.fmin.reduce(place, None), np.fmax.reduce(place, None)])  # NaN: there is no place
             low, high = (ends + shift).clip(-margin, length + margin)
             start, stop = math.floor(low) - margin + 1, math.floor(high) + margin
-        maps.append(np.add(place, shift - start, out=scratch.array(name, (y.size, x.size)), casting="same_kind"))
+        place = np.add(
+            place, shift - start + rounding, out=scratch.array("exact", (y.size, x.size), np.float64), dtype=np.float64
+        )
+        maps.append(np.subtract(place, rounding, out=scratch.array(name, (y.size, x.size)), casting="same_kind"))
         first.append(start)
         last.append(stop)
     return _Places(maps[0], maps[1], (first[0], first[1]), (last[0], last[1]))

@@ -20,6 +20,7 @@ from pipeline_transform.warping import (
     WarpFilter,
     namespace,
     warped,
+    warped_in_rows,
     warped_size,
 )
 
@@ -59,7 +60,7 @@ def _shifted_in_rows(
     fill: Color = TRANSPARENT,
 ) -> Rows | None:
     if x != round(x) or y != round(y):
-        return None
+        return warped_in_rows(image, _shift(image, x, y), filter, fill)
     across, down = round(x), round(y)
     if image.wrap[1]:
         return Rows(
@@ -94,8 +95,11 @@ def translate(
     """
     if x == round(x) and y == round(y):
         return _moved(image, round(x), round(y), fill)
-    warp = Warp(image.width, image.height, lambda across, down: (across - x, down - y), wrap=image.wrap)
-    return warped(image, warp, filter, fill)
+    return warped(image, _shift(image, x, y), filter, fill)
+
+
+def _shift(image: AnyRaster, x: float, y: float) -> Warp:
+    return Warp(image.width, image.height, lambda across, down: (across - x, down - y), wrap=image.wrap)
 
 
 def _moved(image: AnyRaster, x: int, y: int, fill: Color) -> AnyRaster:
@@ -128,7 +132,29 @@ def _placed(
     return warped_size(image, width, height, filter)
 
 
-@operation(version=2, infer=_placed, aliases=("warp", "transform", "transform_matrix", "free_transform"))
+def _placed_in_rows(
+    image: AnyRaster,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    filter: str = "bicubic",  # noqa: A002  the word of the field
+    antialias: bool = True,
+    fill: Color = TRANSPARENT,
+    **params: Any,
+) -> Rows | None:
+    if "matrix" in params:
+        back = _inverse(_square(params["matrix"]))
+    else:
+        back = _pinned(image, params["corners"], params.get("source"))
+    warp = _warp(image, back, width, height, antialias)
+    if warp.antialias and back[2, :2].any():  # how far the filter reaches differs from place to place
+        return None
+    return warped_in_rows(image, warp, filter, fill)
+
+
+@operation(
+    version=2, infer=_placed, rows=_placed_in_rows, aliases=("warp", "transform", "transform_matrix", "free_transform")
+)
 def affine(
     image: AnyRaster,
     *,
@@ -150,12 +176,20 @@ def affine(
     write the same numbers column by column). y points down, pixel centres are at half pixels.
     """
     back = _inverse(_square(matrix))
-    antialias = antialias and _shrinks(back)
-    warp = Warp(width or image.width, height or image.height, _through(back), antialias)
-    return warped(image, warp, filter, fill)
+    return warped(image, _warp(image, back, width, height, antialias), filter, fill)
 
 
-@operation(version=2, infer=_placed, aliases=("perspective", "corner_pin_2d", "distort_perspective", "homography"))
+def _warp(image: AnyRaster, back: Matrix, width: int | None, height: int | None, antialias: bool) -> Warp:
+    """By a matrix from the result to the picture."""
+    return Warp(width or image.width, height or image.height, _through(back), antialias and _shrinks(back))
+
+
+@operation(
+    version=2,
+    infer=_placed,
+    rows=_placed_in_rows,
+    aliases=("perspective", "corner_pin_2d", "distort_perspective", "homography"),
+)
 def corner_pin(
     image: AnyRaster,
     *,
@@ -183,7 +217,7 @@ def corner_pin(
     P. Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, section 2.2.3.
     """
     matrix = _pinned(image, corners, source)
-    return warped(image, Warp(width or image.width, height or image.height, _through(matrix), antialias), filter, fill)
+    return warped(image, _warp(image, matrix, width, height, antialias), filter, fill)
 
 
 def _square(rows: list[Row]) -> Matrix:

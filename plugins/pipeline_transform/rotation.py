@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline_core import AnyRaster, Color, Rows, operation
 from pipeline_transform.paint import TRANSPARENT
 from pipeline_transform.turns import half_turn_in_rows, rotate90
-from pipeline_transform.warping import Array, Point, Warp, WarpFilter, warped, warped_size
+from pipeline_transform.warping import Array, Point, Warp, WarpFilter, warped, warped_in_rows, warped_size
 
 
 class Turn(NamedTuple):
@@ -56,13 +56,17 @@ def _in_rows(
     *,
     angle: float,
     expand: bool = False,
+    filter: str = "bicubic",  # noqa: A002  as in `rotate`
     center: Point | None = None,
-    **_: Any,
+    fill: Color = TRANSPARENT,
 ) -> Rows | None:
     turns = _exact_turns(image, angle, expand, center)
     if turns == 0:
         return Rows(image, lambda start, stop, strip: strip)
-    return half_turn_in_rows(image, turns=2) if turns == 2 else None
+    if turns is not None:
+        return half_turn_in_rows(image, turns=turns)
+    turn = _turn(image, angle, expand, center)
+    return warped_in_rows(image, Warp(turn.width, turn.height, turn.source), filter, fill)
 
 
 @operation(version=2, infer=_inferred, rows=_in_rows, aliases=("turn",))

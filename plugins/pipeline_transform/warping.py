@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color
+from pipeline_core import AnyRaster, Color, Rows
 from pipeline_transform.paint import TRANSPARENT, channel_values
 from pipeline_transform.resampling import KERNELS, Filter, associated, handed_back
 
@@ -18,6 +19,7 @@ Fill = Annotated[Color, Field(description="where the picture does not reach")]
 Antialias = Annotated[bool, Field(description="widen the filter where the picture shrinks")]
 Side = Annotated[int, Field(ge=1, le=2**20, description="pixels of the result; as the image by default")]
 
+WIDEST = 8  # times that a filter widens where the picture shrinks
 Array = Any
 """A numpy array or a torch tensor."""
 
@@ -26,7 +28,8 @@ class Warp(NamedTuple):
     """A map from output pixels to places of the picture, and the size of the output.
 
     `source` gets the pixel centres of some rows, x `(1, width)` and y `(rows, 1)`, numpy or torch, and gives places
-    that broadcast to `(rows, width)`, in pixels; NaN is nowhere.
+    that broadcast to `(rows, width)`, in pixels; NaN is nowhere. `longest` is the longer side of the picture where only a
+    part of it is given.
     """
 
     width: int
@@ -34,6 +37,7 @@ class Warp(NamedTuple):
     source: Callable[[Array, Array], tuple[Array, Array]]
     antialias: bool = False
     wrap: tuple[bool, bool] = (False, False)
+    longest: int = 0
 
 
 def namespace(array: Array) -> Any:
@@ -66,6 +70,36 @@ def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -
     from pipeline_transform import tensors
 
     return handed_back(tensors.sampled(source, warp, KERNELS[kind], background), image)
+
+
+def warped_in_rows(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -> Rows | None:
+    """How `warped` makes some rows, for a map that takes straight lines to straight lines; None where it can't be told."""
+    if image.wrap[1]:  # a part of a tile does not tile
+        return None
+    nearest = kind == "nearest"
+    result = image.like(
+        width=warp.width, height=warp.height, dtype=image.dtype if nearest else "float32", wrap=warp.wrap
+    )
+    margin = 1 if nearest else KERNELS[kind].radius * (WIDEST if warp.antialias else 1) + 2
+
+    def needs(start: int, stop: int) -> tuple[int, int]:
+        down = warp.source(np.array([[0.0, warp.width]]), np.array([[start], [stop]], np.float64))[1]
+        if not np.isfinite(down).all():
+            return 0, image.height
+        low = min(max(math.floor(down.min()) - margin, 0), image.height - 1)
+        return low, min(max(math.ceil(down.max()) + margin, low + 1), image.height)
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        low = needs(start, stop)[0]
+
+        def source(x: Array, y: Array) -> tuple[Array, Array]:
+            across, down = warp.source(x, y + start)
+            return across, down - low
+
+        part = warp._replace(height=stop - start, source=source, longest=max(image.size))
+        return warped(strip, part, kind, fill)
+
+    return Rows(result, make, needs)
 
 
 def warped_size(image: AnyRaster, width: int | None, height: int | None, kind: str, **changes: Any) -> AnyRaster:

@@ -62,6 +62,17 @@ def _step(name: str, draw: Any, width: int, height: int) -> tuple[str, dict[str,
         return name, {"x": draw(st.integers(-50, 50)), "y": draw(st.integers(-250, 250))}, True
     if name == "rotate90":
         return name, {"turns": 2}, True
+    if name in ("rotate", "affine", "shift"):
+        near: dict[str, Any] = {
+            "filter": draw(st.sampled_from(("nearest", "bilinear", "bicubic"))),
+            "fill": "#10203080",
+        }
+        if name == "rotate":
+            return name, {**near, "angle": draw(st.sampled_from((1.5, -4.0, 30.0, 180.0)))}, True
+        if name == "shift":
+            return "translate", {**near, "x": 2.3, "y": draw(st.sampled_from((-40.75, 3.1)))}, True
+        rows = [[0.9, 0.05, 3.0], [draw(st.sampled_from((0.0, 0.04))), 0.8, -2.5]]
+        return name, {**near, "matrix": rows, "antialias": False, "height": draw(st.integers(20, 250))}, True
     if name == "blur":
         return name, {"sigma": draw(st.sampled_from((0.6, 1.5)))}, False
     if name in ("nearest", "area", "bilinear", "bicubic", "mitchell", "lanczos3"):
@@ -70,7 +81,7 @@ def _step(name: str, draw: Any, width: int, height: int) -> tuple[str, dict[str,
     return name, {}, True
 
 
-NAMES = (*EXACT, "blur", "area", "bicubic", "mitchell", "lanczos3", "bilinear")
+NAMES = (*EXACT, "rotate", "affine", "shift", "blur", "area", "bicubic", "mitchell", "lanczos3", "bilinear")
 
 
 @settings(
