@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from pipeline_models.networks import in_channels_last, make
+from pipeline_models.networks.gated_denoiser import SPREAD
 from torch import Tensor, nn
 
 from training.course import OUT, Course, cost, follow, options, prepare, set_rate
@@ -30,9 +31,6 @@ NAME = "photo-denoise"
 CONFIG: dict[str, Any] = {"channels": 3, "widths": [32, 64, 96], "down": [2, 2], "middle": 3, "up": [2, 2]}
 SIDE, SCALES = 96, (1.0, 0.75, 0.5)
 RATE, WARMING, AVERAGING = 1.2e-3, 200, 0.998
-MIDDLE, SPREAD = 0.5, 0.25
-"""Colours and strengths are given to the network as differences from the middle, in units of this."""
-
 WEAKEST, STRONGEST = 0.008, 0.25
 """Standard deviations of the noise."""
 
@@ -46,14 +44,13 @@ def noise_of(wanted: Tensor, strength: Tensor) -> Tensor:
 
 
 def batch(crops: Crops, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What is wanted, with noise, and its strength; in the units of the network."""
+    """What is wanted, the same with noise, and its strength."""
     wanted = swapped(crops.some(count))
     gains = between(0.6, 1.0, count, 1, 1, 1, device=wanted.device)
     wanted = wanted * gains + torch.rand_like(gains) * (1 - gains)
     strength = between(math.log(WEAKEST), math.log(STRONGEST), count, 1, 1, 1, device=wanted.device).exp()
     noisy = wanted + noise_of(wanted, strength)
-    level = (strength / SPREAD).expand(-1, 1, *wanted.shape[2:])
-    return (wanted - MIDDLE) / SPREAD, (noisy - MIDDLE) / SPREAD, level
+    return wanted, noisy, strength
 
 
 @torch.no_grad()
@@ -67,8 +64,7 @@ def measure(network: nn.Module, strengths: tuple[int, ...] = (10, 25, 50)) -> Ma
         for strength in strengths:
             random = np.random.default_rng([number, strength])
             noise = torch.from_numpy(random.normal(0, strength / 255, pixels.shape)).float()
-            level = torch.full((1, 1, *pixels.shape[2:]), strength / 255 / SPREAD)
-            found = network((pixels + noise - MIDDLE) / SPREAD, level) * SPREAD + MIDDLE
+            found = network(pixels + noise, torch.full((1, 1, 1, 1), strength / 255))
             for told, part in (("noisy", pixels + noise), ("denoised", found)):
                 shown = part.clamp(0, 1).mul(255).round()[0].permute(1, 2, 0).numpy()
                 row[f"{told} {strength}"] = psnr(shown, whole)
@@ -79,7 +75,7 @@ def measure(network: nn.Module, strengths: tuple[int, ...] = (10, 25, 50)) -> Ma
 def main() -> None:
     given = options(40, 12, __doc__).parse_args()
     prepare(given)
-    network = in_channels_last(make("gated_inpainter", CONFIG).to(given.device))
+    network = in_channels_last(make("gated_denoiser", CONFIG).to(given.device))
     mean = copy.deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
     crops = of_photographs(SIDE, SCALES, given.device)
@@ -87,13 +83,13 @@ def main() -> None:
     course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", parts, given.device)
     for step, done in course:
         set_rate(optimizer, RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2))
-        wanted, noisy, level = batch(crops, given.batch)
+        wanted, noisy, strength = batch(crops, given.batch)
         with torch.autocast(
             given.device.partition(":")[0], torch.bfloat16
         ):  # half as long; what is trained stays float32
-            found = network(noisy.contiguous(memory_format=torch.channels_last), level)
-        # In units of the noise, so that weak noise counts as much as strong.
-        loss = (((found.float() - wanted) / level.sqrt()) ** 2).mean((1, 2, 3)).add(1e-6).sqrt().mean()
+            found = network(noisy.contiguous(memory_format=torch.channels_last), strength)
+        # By the noise, nearly, so that weak noise counts as much as strong.
+        loss = ((found.float() - wanted) ** 2 / (strength * SPREAD)).mean((1, 2, 3)).add(1e-6).sqrt().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -106,7 +102,7 @@ def main() -> None:
         "on": "photographs held back from training, normal noise of deviation 10, 25 and 50 of 255",
     }
     model = write_model(
-        NAME, mean, architecture="gated_inpainter", config=CONFIG, task="take noise out of photographs", data=SOURCE,
+        NAME, mean, architecture="gated_denoiser", config=CONFIG, task="take noise out of photographs", data=SOURCE,
         script="python -m training.denoise", figures=figures, folder=given.weights, **cost(given, course.step),
     )  # fmt: skip
     print(model, figures)

@@ -5,9 +5,10 @@ from typing import Any
 
 from pipeline_core import hookimpl
 from pipeline_models import gan, inpaint, upscale, vision
+from pipeline_models.denoise import denoise_model
 from pipeline_models.load import convert_model, encode_model, load_model
 
-__all__ = ["convert_model", "encode_model", "load_model"]
+__all__ = ["convert_model", "denoise_model", "encode_model", "load_model"]
 
 
 @hookimpl
@@ -18,6 +19,7 @@ def operations() -> Sequence[Callable[..., Any]]:
         encode_model,
         convert_model,
         *upscale.OPERATIONS,
+        denoise_model,
         *gan.OPERATIONS,
         *inpaint.OPERATIONS,
         *vision.OPERATIONS,

@@ -35,6 +35,7 @@ DETECTOR = untrained("center_detector", channels=3, labels=["a", "b"], widths=[4
 ONE_BOX = Table(("x", "y", "width", "height", "label", "score"), ((3.5, 4.0, 12.0, 9.5, "a", 0.75),))
 GAN = untrained("dcgan", size=[40, 32], channels=["R", "G", "B"], labels=["a", "b"], latent_channels=4, width=2)
 UPSCALER = untrained("residual_upscaler", factor=2, width=4, blocks=1)
+DENOISER = untrained("gated_denoiser", widths=[4, 4], down=[1], middle=1, up=[1])
 
 test_contract = contract(
     params={
@@ -58,6 +59,7 @@ test_contract = contract(
     },
     values={
         "super_resolve": {Model: [UPSCALER]},
+        "denoise_model": {Model: [DENOISER]},
         "encode_model": {Model: [UPSCALER]},
         "gan_sample": {Model: [GAN]},
         "gan_interpolate": {Model: [GAN]},

@@ -1,6 +1,6 @@
 """What a network that knows photographs is given of an image, and how its answer becomes one again.
 
-It knows values from 0 to 1, encoded as in sRGB, three channels, no alpha. Everything here works on a piece of an image
+It knows values from 0 to 1 (or a little `beyond`), encoded as in sRGB, three channels, no alpha. Everything here works on a piece of an image
 and looks no farther than its own margin, so that pieces are as the whole.
 """
 
@@ -65,12 +65,14 @@ def _straight(image: Image) -> Tensor:
 
 
 def _enlarge_color(color: Tensor, enlarger: Enlarger, linear: bool) -> Tensor:
-    known = color.clamp(0, 1)
+    edges = color.new_tensor([-enlarger.beyond, 1 + enlarger.beyond])
+    low, high = (decoded(edges) if linear and enlarger.beyond else edges).tolist()
+    known = color.clamp(low, high)
     found = _by_network(encoded(known) if linear else known, enlarger)
     if linear:
         found = decoded(found)
     beyond = color - known
-    # What lies beyond 0..1 is added by a kernel that never rings: next to a lamp nothing becomes negative.
+    # What lies beyond is added by a kernel that never rings: next to a lamp nothing becomes negative.
     return found + enlarge(beyond, enlarger.factor, TRIANGLE) if bool((beyond != 0).any()) else found
 
 
@@ -85,7 +87,7 @@ def _by_network(color: Tensor, enlarger: Enlarger) -> Tensor:
 
 
 def encoded(linear: Tensor) -> Tensor:
-    """The curve of sRGB (IEC 61966-2-1:1999), for values from 0 to 1."""
+    """The curve of sRGB (IEC 61966-2-1:1999), for values from 0 on; straight on below."""
     return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 

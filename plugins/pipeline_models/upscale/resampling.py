@@ -56,6 +56,8 @@ def enlarge_coverage(alpha: Tensor, factor: int) -> Tensor:
 
     What is wholly inside or outside stays so, exactly.
     """
+    if factor == 1:
+        return alpha
     found = enlarge(alpha, factor, LANCZOS)
     around = _padded(alpha)
     most = functional.max_pool2d(around, 3, 1)

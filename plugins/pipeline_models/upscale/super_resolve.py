@@ -100,7 +100,7 @@ def super_resolve(
         raise OperationError(
             f"the model enlarges {enlarger.factor} times, not {wanted}; enlarge twice, or wire another model"
         )
-    result = _in_tiles(image, enlarger, tile, memory)
+    result = enlarge_tiled(image, enlarger, tile, memory)
     return _shrunk(result, wanted, enlarger.factor) if wanted < enlarger.factor else result
 
 
@@ -126,7 +126,8 @@ def _bundled(factor: int) -> Model:
     return weights_file.model_of(weights_file.read_bytes(weights_file.FOLDER / f"{name}.safetensors"))
 
 
-def _in_tiles(image: Image, enlarger: Enlarger, side: int | None, memory: int) -> Image:
+def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: int) -> Image:
+    """All of the image by a network, in tiles of `side` pixels, or as large as so many MiB allow."""
     margin = enlarger.margin(HIDDEN if image.alpha != "none" else 0)
     if side is None:
         each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)

@@ -22,6 +22,7 @@ class Enlarger:
     reach     how far, in input pixels, what an output pixel depends on lies from it
     channels  how many it takes: 3 or 1
     multiple  tiles begin and end at multiples of this
+    beyond    how far below 0 and above 1 it knows colours
     """
 
     network: nn.Module
@@ -29,6 +30,7 @@ class Enlarger:
     reach: int
     channels: int = 3
     multiple: int = 1
+    beyond: float = 0.0
 
     def margin(self, more: int = 0) -> int:
         """What a tile is read with around it, where `more` pixels than the network's own reach are looked at."""
