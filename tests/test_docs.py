@@ -202,7 +202,7 @@ def _options(command: object) -> set[str]:
 
 
 def _without_other_tools(text: str) -> str:
-    return re.sub(r"(pip|ruff|pytest|git|rsync|cp)\b[^`\n]*", "", text)
+    return re.sub(r"(pip|ruff|pytest|git|rsync|cp|python -m)\b[^`\n]*", "", text)
 
 
 def test_readme_shows_exactly_two_commands_to_set_up() -> None:

@@ -69,7 +69,7 @@ def test_sampled_in_tiles_it_is_the_same_and_tiles_when_asked() -> None:
     inside = np.abs(np.diff(tiled, axis=1)).mean()
     assert np.abs(tiled[:, 0] - tiled[:, -1]).mean() < 1.5 * inside
     assert np.abs(plain[:, 0] - plain[:, -1]).mean() > 1.5 * inside
-    with pytest.raises(OperationError, match="multiples of 4"):
+    with pytest.raises(OperationError, match="multiples of 16"):
         gan_sample(model, label="gravel", width=130, height=96, wrap=True)
 
 
@@ -79,3 +79,12 @@ def test_materials_differ(network: nn.Module) -> None:
     made = [network(cells, torch.tensor([label])) for label in range(len(MATERIALS))]
     assert (made[0] - made[1]).abs().mean() > 0.02
     assert (made[1] - made[2]).abs().mean() > 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", MATERIALS)
+def test_a_large_texture_is_the_same_in_one_go_and_in_tiles(label: str) -> None:
+    model = load_model(name="textures")
+    whole = gan_sample(model, seed=4, label=label, width=2048, height=2048, wrap=True, tile=2048)
+    parts = gan_sample(model, seed=4, label=label, width=2048, height=2048, wrap=True, tile=256)
+    assert np.abs(whole.array - parts.array).max() < 1e-4

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline_core import Image, Model, OperationError, progress
 from pipeline_models import networks
 
-SPATIAL = ("texture_generator", "texture_pyramid")
-ARCHITECTURES = ("dcgan", *SPATIAL)
+SPATIAL = "texture_pyramid"
+ARCHITECTURES = ("dcgan", SPATIAL)
 TILE = 1024
 Places = NDArray[np.int64]
 Noise = Callable[[int, Places, Places], torch.Tensor]
@@ -36,7 +36,7 @@ class Generator:
         self.channels = tuple(named) if not isinstance(named, int) else {1: ("Y",), 3: ("R", "G", "B")}[named]
         self.color = str(model.config.get("color") or model.manifest.get("color") or "srgb_rec709_scene")
         self.alpha = model.config.get("alpha", "none")
-        self.spatial = model.architecture in SPATIAL
+        self.spatial = model.architecture == SPATIAL
 
     def size(self, width: int | None, height: int | None, wrap: bool) -> tuple[int, int]:
         """What is made when this is asked for."""

@@ -91,7 +91,8 @@ def gan_train(
     mean); `digits` is that for small pictures, minutes on a CPU; `tiny` shows that it works.
 
     It goes on where it was when it was stopped or killed, and ends with the same numbers as if it had not been, given the
-    same number of threads. More `steps` go on from what is there too.
+    same number of threads; another device rounds otherwise, which training makes more of. More `steps` go on from what is
+    there too.
 
     Convention: random numbers are normal, not uniform as in the paper. The normalisation of the kept generator is measured
     after the last step.

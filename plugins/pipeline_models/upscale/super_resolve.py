@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from pipeline_core import Image, Model, OperationError, operation
 from pipeline_models import networks, weights_file
+from pipeline_models.lookup import looked_up
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
 from pipeline_models.upscale.tiles import Enlarger, Tile, in_tiles
@@ -154,11 +155,7 @@ def _piece(image: Image, item: int, tile: Tile, margin: int) -> Image:
     """One tile of one picture with a margin around it: across the seam of an image that tiles, else the edge goes on."""
     rows = _places(tile.top - margin, tile.top + tile.height + margin, image.height, image.wrap[1])
     columns = _places(tile.left - margin, tile.left + tile.width + margin, image.width, image.wrap[0])
-    buffer = image.buffer[item : item + 1]
-    if isinstance(buffer, Tensor):
-        rows, columns = rows.to(buffer.device), columns.to(buffer.device)
-        return image.with_buffer(buffer[:, rows][:, :, columns], wrap=(False, False))
-    return image.with_buffer(buffer[:, rows.numpy()][:, :, columns.numpy()], wrap=(False, False))
+    return image.with_buffer(looked_up(image.buffer[item : item + 1], rows, columns), wrap=(False, False))
 
 
 def _places(begin: int, end: int, length: int, wraps: bool) -> Tensor:

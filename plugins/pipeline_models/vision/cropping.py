@@ -11,6 +11,7 @@ from pydantic import Field
 from torch.nn.functional import interpolate
 
 from pipeline_core import Image, OperationError, Table, operation
+from pipeline_models.lookup import looked_up
 from pipeline_models.vision.boxes import Box, read_boxes
 
 Side = Annotated[int, Field(ge=1, le=16384)]
@@ -131,9 +132,4 @@ def _cut(image: Image, i: int, across: Span, down: Span) -> Any:
         np.arange(*span) % length if wraps else np.arange(*span).clip(0, length - 1)
         for span, length, wraps in zip((across, down), image.size, image.wrap, strict=True)
     )
-    if isinstance(picture, np.ndarray):
-        return picture[:, rows[:, None], columns]
-    at = [torch.from_numpy(places).to(picture.device) for places in (rows, columns)]
-    if picture.dtype == torch.uint16:  # torch can't look these up on an accelerator
-        return picture.view(torch.int16)[:, at[0][:, None], at[1]].view(torch.uint16)
-    return picture[:, at[0][:, None], at[1]]
+    return looked_up(picture, rows, columns)
