@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline_core.events import progress
     from pipeline_core.folders import Checkpoint
     from pipeline_core.hookspecs import hookimpl
-    from pipeline_core.image import Alpha, AnyRaster, File, Image, Mask, Table
+    from pipeline_core.image import Alpha, AnyRaster, File, Image, ImageSet, Mask, Table
     from pipeline_core.model import Model
     from pipeline_core.operation import operation
     from pipeline_core.rows import RowFile, Rows
@@ -47,7 +47,7 @@ _HOMES = {
     "events": ("progress",),
     "folders": ("Checkpoint",),
     "hookspecs": ("hookimpl",),
-    "image": ("Alpha", "AnyRaster", "File", "Image", "Mask", "Table"),
+    "image": ("Alpha", "AnyRaster", "File", "Image", "ImageSet", "Mask", "Table"),
     "model": ("Model",),
     "operation": ("operation",),
     "rows": ("RowFile", "Rows"),
@@ -65,6 +65,7 @@ __all__ = [
     "File",
     "GraphError",
     "Image",
+    "ImageSet",
     "Mask",
     "Model",
     "NodeError",

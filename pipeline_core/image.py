@@ -1,4 +1,4 @@
-"""The kinds that travel on links: Image, Mask, Table, File. See docs/data.md.
+"""The kinds that travel on links: Image, Mask, ImageSet, Table, File. See docs/data.md.
 
 torch is imported by `pixels`, never by this module: a pipeline of CPU kernels over arrays does not pay for it.
 """
@@ -338,15 +338,58 @@ class Table:
         return f"table of {len(self.rows)} x {len(self.columns)}"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSet:
+    """Images of one thing under names, of any sizes: the maps of a material. They are saved together.
+
+    images  by name
+    facts   what else is to be known of each, by its name: plain values under names
+    meta    strings carried to the files' metadata
+    """
+
+    images: Mapping[str, Image]
+    facts: Mapping[str, Mapping[str, Plain]] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise KindError("ImageSet: there must be at least one image")
+        unknown = next((name for name in self.facts if name not in self.images), None)
+        if unknown is not None:
+            raise KindError(f"ImageSet: there are facts of '{unknown}', but no image of that name")
+        facts = {name: MappingProxyType(dict(told)) for name, told in self.facts.items()}
+        for name, held in (("images", self.images), ("facts", facts), ("meta", self.meta)):
+            object.__setattr__(self, name, MappingProxyType(dict(held)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self.images), {name: dict(told) for name, told in self.facts.items()}, dict(self.meta))
+
+    def __str__(self) -> str:
+        return f"images {', '.join(self.images)}"
+
+    def __repr__(self) -> str:
+        return f"<ImageSet {self}>"
+
+
 @dataclass(frozen=True)
 class File:
-    """An encoded file, in memory: what an encoding operation returns and the run writes under an output's path."""
+    """An encoded file, in memory: what an encoding operation returns and the run writes under an output's path.
+
+    `beside` holds what belongs to it and lies beside it: content by what follows the output's name without its suffix
+    (`_Normal.png`). These are written first, so that the file itself is there only when they are.
+    """
 
     content: bytes
     media_type: str = "application/octet-stream"
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{len(self.content):,} bytes {self.media_type}"
+        return f"{self.size:,} bytes {self.media_type}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return len(self.content) + sum(map(len, self.beside.values()))
 
 
 AnyRaster = TypeVar("AnyRaster", Image, Mask)

@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,9 @@ Batch = Literal["items", "set"]
 Support = float | Callable[..., Any]
 EMPTY = inspect.Parameter.empty
 
-CORE_KINDS = dict.fromkeys(("Image", "Mask", "Table", "File"), "pipeline_core.image") | {"Model": "pipeline_core.model"}
+CORE_KINDS = dict.fromkeys(("Image", "Mask", "ImageSet", "Table", "File"), "pipeline_core.image") | {
+    "Model": "pipeline_core.model"
+}
 """The core's own kinds, and where each is defined."""
 
 
@@ -186,9 +189,12 @@ def kind_name(kind: type) -> str:
     )
 
 
+_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")
+
+
 def show_kind(name: str) -> str:
-    """A kind's name for people."""
-    return name.rpartition(":")[2]
+    """A kind's name for people: `Image`, `Deep Image`."""
+    return _HUMP.sub(" ", name.rpartition(":")[2])
 
 
 def a_kind(shown: str) -> str:

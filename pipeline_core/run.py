@@ -54,6 +54,7 @@ class Result:
     outputs: dict[str, Any] = field(default_factory=dict)
     saved: dict[str, Path] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, dict[Path, str]] = field(default_factory=dict)
     failures: list[PipelineError] = field(default_factory=list)
     seconds: float = 0.0
     node_seconds: dict[str, float] = field(default_factory=dict)
@@ -573,6 +574,7 @@ class _Run:
         with self.condition:
             self.result.saved[name] = path
             self.result.digests.update(self.writer.digests)
+            self.result.beside.update(self.writer.beside)
 
 
 def _brought(inputs: dict[str, list[Any]], device: str) -> tuple[dict[str, list[Any]], int]:

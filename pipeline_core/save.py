@@ -35,6 +35,8 @@ class Writer:
         self.plan, self.cache, self.metadata, self.sync = plan, cache, metadata, sync
         self.digests: dict[str, str] = {}
         """Of the files that this writer wrote or found to be current, by output."""
+        self.beside: dict[str, dict[Path, str]] = {}
+        """The same of what lies beside them."""
         self.paths = {target.encoder: target.path for target in plan.targets if target.encoder and target.path}
 
     def path(self, step: Step) -> Path:
@@ -60,7 +62,11 @@ class Writer:
         note = self.cache.stamp(self.note_key(step))
         if note is None or note.get("digest") != found:
             return False
-        self.digests[step.node.place[1]] = found
+        path = self.path(step)
+        beside = {path.with_name(name): digest for name, digest in note.get("beside", {}).items()}
+        if any(not _is(other, digest) for other, digest in beside.items()):
+            return False
+        self.digests[step.node.place[1]], self.beside[step.node.place[1]] = found, beside
         return True
 
     def sign(self, step: Step, inputs: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -69,13 +75,29 @@ class Writer:
         return {name: [_signed(value, text) for value in values] for name, values in inputs.items()}
 
     def write(self, step: Step, file: File) -> int:
-        """Writes one file, its folders created; returns its bytes. OutputError names output, path and reason."""
-        with self.blamed(step, f" ({len(file.content):,} bytes)"):
+        """Writes a file and before it what lies beside it, its folders created; returns its bytes.
+
+        OutputError names output, path and reason.
+        """
+        with self.blamed(step, f" ({file.size:,} bytes)"):
             path = self.ready(step)
-            if not _holds(path, file.content):
-                write_atomically(path, file.content, sync=self.sync)
+            beside = {self._beside(step, name): content for name, content in file.beside.items()}
+            for other, content in {**beside, path: file.content}.items():
+                if not _holds(other, content):
+                    write_atomically(other, content, sync=self.sync)
+        self.beside[step.node.place[1]] = {other: digest(content) for other, content in beside.items()}
         self.note(step, lambda: digest(file.content))
-        return len(file.content)
+        return file.size
+
+    def _beside(self, step: Step, name: str) -> Path:
+        """The path of what lies beside a step's file; OutputError where it would be another output's."""
+        path, output = self.path(step), step.node.place[1]
+        other = path.with_name(path.stem + name) if Path(name).name == name else path
+        taken = [where for at, where in self.paths.items() if at != step.name]
+        taken += [where for which, found in list(self.beside.items()) if which != output for where in found]
+        if other == path or other in taken:
+            raise OutputError(f"output '{output}': {other} is written by another output, too, or is the output itself")
+        return other
 
     def ready(self, step: Step) -> Path:
         """The path of a step's file, its folders created."""
@@ -89,7 +111,8 @@ class Writer:
         """Notes what was written, so that it is known to be current."""
         if self.cache is not None:
             written = self.digests[step.node.place[1]] = digest_of()
-            self.cache.put_stamp(self.note_key(step), {"digest": written})
+            beside = {path.name: digest for path, digest in self.beside.get(step.node.place[1], {}).items()}
+            self.cache.put_stamp(self.note_key(step), {"digest": written, "beside": beside})
 
     @contextmanager
     def blamed(self, step: Step, what: str = "") -> Iterator[None]:
@@ -188,6 +211,13 @@ def _alike(path: Path, other: Path) -> bool:
     """Whether two files have the same bytes; then the first keeps its time."""
     try:
         return path.stat().st_size == other.stat().st_size and digest_file(path) == digest_file(other)
+    except OSError:
+        return False
+
+
+def _is(path: Path, wanted: str) -> bool:
+    try:
+        return digest_file(path) == wanted
     except OSError:
         return False
 

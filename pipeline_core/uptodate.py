@@ -63,6 +63,8 @@ def make_stamp(plan: Plan, result: Result) -> dict[str, Any] | None:
             if state.digest.startswith("folder:"):
                 return None
             files[os.path.relpath(path, folder)] = state.digest
+    for found in result.beside.values():
+        files |= {os.path.relpath(path, folder): _digest(path) for path in found}
     saved = {target.name: result.saved[target.name] for target in plan.targets}
     outputs = [[name, os.path.relpath(path, folder), _digest(path)] for name, path in saved.items()]
     return {"files": files, "outputs": outputs}

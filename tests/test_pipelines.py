@@ -45,8 +45,7 @@ SIZES: dict[str, dict[str, tuple[int, int] | None]] = {
     },
     "enlarge.yaml": {"enlarge.jpg": (972, 486)},
     "seamless-texture.yaml": {
-        "texture-color.png": (1024, 1024), "texture-normal.png": (1024, 1024), "texture-orm.png": (1024, 1024),
-        "texture-preview.png": (1024, 1024), "texture-seams.csv": None,
+        "texture.json": None, "texture-preview.png": (1024, 1024), "texture-seams.csv": None,
     },
     "layered-artwork.yaml": {
         "artwork-poster.png": (480, 640), "artwork-both.png": (960, 640), "artwork-figure.png": (355, 355),
@@ -195,3 +194,20 @@ def test_the_scan_is_freed_of_dust_and_stays_in_16_bits(folder: Path) -> None:
     low, high = np.percentile(restored.array, [1, 99])
     assert low < 0.08
     assert high > 0.9
+
+
+def test_the_material_lies_beside_its_list(folder: Path) -> None:
+    import json
+
+    from pipeline_io import load_image
+
+    pipeline_core.run(folder / "seamless-texture.yaml", only=["material"], save=True, device="cpu", cache=False)
+    listed = json.loads((folder / "out" / "texture.json").read_text())["images"]
+    assert [entry["name"] for entry in listed] == ["base_color", "normal", "orm", "height"]
+    assert [entry["srgb"] for entry in listed] == [True, False, False, False]
+    for entry in listed:
+        (name,) = entry["files"]
+        picture = load_image(path=folder / "out" / f"texture{name}")
+        assert picture.size == (1024, 1024)
+        assert picture.dtype == ("uint16" if entry["name"] == "height" else "uint8")
+        assert picture.array.std() > 0.02

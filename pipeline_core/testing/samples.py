@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from pipeline_core.examples import example_value, given_examples
-from pipeline_core.image import FULL_SCALE, Alpha, File, Image, Mask, Table
+from pipeline_core.image import FULL_SCALE, Alpha, File, Image, ImageSet, Mask, Table
 from pipeline_core.keys import canonical, paths_in
 from pipeline_core.operation import Operation, Param
 from pipeline_core.schema import checker, plain
@@ -85,6 +85,8 @@ def make_value(kind: str, form: Form, seed: str, own: Mapping[str, Sequence[Any]
         return Mask(_stored(coverage, form.dtype), wrap=wrap)
     if kind == "Table":
         return Table(("name", "value"), (("a", 1), ("b", float(rng.random()))))
+    if kind == "ImageSet":
+        return ImageSet({name: make_value("Image", form, f"{seed} {name}", own) for name in ("one", "two")})
     if kind == "File":
         return File(rng.bytes(100))
     raise LookupError(kind)
@@ -145,7 +147,7 @@ def trials(
 
 def _kinds(operation: Operation, own: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, str]]:
     """Kinds for all inputs; more than once where they take several kinds."""
-    known = {"Image", "Mask", "Table", "File", *own}
+    known = {"Image", "Mask", "ImageSet", "Table", "File", *own}
     choices: list[list[tuple[str, str]]] = []
     for part in operation.inputs:
         makeable = [kind for kind in part.kinds if kind in known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from pipeline_core.call import call
 from pipeline_core.errors import OperationError
 from pipeline_core.frames import NotInStrips, Part
-from pipeline_core.image import File, Image, Raster, Table
+from pipeline_core.image import File, Image, ImageSet, Raster, Table
 from pipeline_core.operation import bind, support_radius
 from pipeline_core.rows import RowFile, Rows
 from pipeline_core.strips import Member, carry_out
@@ -113,6 +114,9 @@ def treats_a_batch_as_its_items(subject: Subject) -> None:
 
 
 def _stacked(one: Any, other: Any) -> Any:
+    if isinstance(one, ImageSet):
+        images = {name: _stacked(image, other.images[name]) for name, image in one.images.items()}
+        return dataclasses.replace(one, images=images)
     if not isinstance(one, Raster):
         return one
     return one.with_buffer(np.concatenate([one.buffer, other.buffer]))
@@ -123,6 +127,9 @@ def _item(value: Any, i: int, when: str) -> Any:
         place = value.columns.index("image")
         mine = [row for row in value.rows if row[place] == i]
         return Table(value.columns, tuple((*row[:place], 0, *row[place + 1 :]) for row in mine))
+    if isinstance(value, ImageSet):
+        images = {name: _item(image, i, when) for name, image in value.images.items()}
+        return dataclasses.replace(value, images=images)
     if not isinstance(value, Raster):
         return value
     if value.batch != 2:

@@ -62,7 +62,7 @@ def pack_channels(
     """Pack up to four masks or gray images into one texture of colour `data`.
 
     RGB, or RGBA where `a` is wired; its alpha is a channel like the others, so it is straight and multiplies nothing.
-    Values are moved, not changed: in their own dtype, or float32 where two dtypes meet. `pack_orm` and `material_map`
+    Values are moved, not changed: in their own dtype, or float32 where two dtypes meet. `pack_orm` and `export_material`
     know what game engines want.
     """
     given = {name: raster for name, raster in (("r", r), ("g", g), ("b", b), ("a", a)) if raster is not None}

@@ -11,15 +11,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline_core import Image, Mask, OperationError, Table, operation
+from pipeline_core import Image, ImageSet, Mask, OperationError, Table, operation
 from pipeline_texture.normals import Direction, normal_convert
 
 Profile = Literal["unreal", "unity_hdrp", "unity_urp", "godot", "gltf"]
-MapName = Literal["base_color", "normal", "orm", "mask_map", "height"]
 Part = Image | Mask | None
 
 MISSING = {"occlusion": 1.0, "roughness": 1.0, "metallic": 0.0, "detail_mask": 1.0}
 """What a channel holds that nothing is wired to: unoccluded, rough, not a metal, details everywhere."""
+
+
+_COLORED = ("base_color", "emissive")
 
 
 @cache
@@ -44,47 +46,76 @@ def pack_orm(
     return _packed({"R": "occlusion", "G": "roughness", "B": "metallic"}, given, "pack_orm")
 
 
-@operation(support=0, aliases=("export_material", "mask_map", "channel_pack"))
-def material_map(
+@operation(aliases=("material_maps", "texture_export", "unreal_textures", "unity_mask_map", "channel_pack"))
+def export_material(
     base_color: Image | None = None,
     normal: Image | None = None,
     occlusion: Image | Mask | None = None,
     roughness: Image | Mask | None = None,
     metallic: Image | Mask | None = None,
     height: Image | Mask | None = None,
+    emissive: Image | None = None,
     detail_mask: Image | Mask | None = None,
     *,
     profile: Annotated[Profile, Field(description="the engine")],
-    map: Annotated[MapName, Field(description="which of its textures", examples=["normal"])],  # noqa: A002  its word
     normals: Annotated[Direction, Field(description="what the normal map that is wired is")] = "opengl",
-) -> Image:
-    """Make one texture of a material, packed as a game engine wants it.
+) -> ImageSet:
+    """Make all textures of a material as a game engine wants them: packed, turned, and named.
 
-    Wire all parts of the material to one node per texture; each takes what it needs. `list_material_maps` tells the
-    textures of an engine with their channels, colour flag and usual suffix. `base_color` and `height` are handed on,
-    the normal map is turned to the engine's convention (`normals` says what it is), the others are packed in float32,
-    of colour `data`; smoothness is 1 - roughness. A channel that nothing is wired to is unoccluded (1), rough (1), not
-    a metal (0), or has details everywhere (1); one part at least must be wired.
+    An output with a path like `out/rock.json` saves them: rock_BaseColor.png, rock_Normal.png, ..., and the list with what
+    to set at import (`encode_image_set`). `pick_image` takes one out; `list_material_maps` tells the textures of an engine.
+
+    Made are the textures of which a part is wired; what the engine has no texture for is left out. `base_color`, `emissive` and `height` are handed on, the normal map is
+    turned to the engine's convention (`normals` says what it is), the others are packed in float32, of colour `data`;
+    smoothness is 1 - roughness. A channel that nothing is wired to is unoccluded (1), rough (1), not a metal (0), or has
+    details everywhere (1). A height is saved in 16 bits where the file can hold them.
 
     Sources: the engines' own manuals, named by `list_material_maps`.
     """
     known = profiles()[profile]
-    if map not in known["maps"]:
-        raise OperationError(f"'{profile}' has no map '{map}', it has {', '.join(known['maps'])}")
-    wanted = known["maps"][map]
-    what = f"map '{map}' of '{profile}'"
-    if "channels" in wanted:
-        given = {
-            "occlusion": occlusion, "roughness": roughness, "metallic": metallic,
-            "height": height, "detail_mask": detail_mask,
-        }  # fmt: skip
-        return _packed(wanted["channels"], given, what)
-    image = normal if wanted["image"] == "normal" else base_color
-    if image is None:
-        raise OperationError(f"{what} is made of '{wanted['image']}', but nothing is wired to it")
-    if map != "normal":
-        return image
-    return image if normals == known["normal"] else normal_convert(image)
+    packed: dict[str, Part] = {
+        "occlusion": occlusion, "roughness": roughness, "metallic": metallic, "height": height, "detail_mask": detail_mask,
+    }  # fmt: skip
+    handed = {"base_color": base_color, "normal": normal, "emissive": emissive}
+    given = {name: part for name, part in (packed | handed).items() if part is not None}
+    images: dict[str, Image] = {}
+    for name, wanted in known["maps"].items():
+        parts = [part for part in _parts(wanted) if part in given]
+        if "channels" in wanted:
+            if parts:
+                images[name] = _packed(wanted["channels"], packed, f"map '{name}' of '{profile}'")
+        elif (image := handed[wanted["image"]]) is not None:
+            turned = name == "normal" and normals != known["normal"]
+            images[name] = normal_convert(image) if turned else image
+    if not images:
+        raise OperationError(
+            f"nothing is wired that '{profile}' has a texture for: wire base_color, normal, roughness, ..."
+        )
+    return ImageSet(images, {name: _facts(name, known) for name in images}, next(iter(images.values())).meta)
+
+
+def _parts(wanted: dict[str, Any]) -> list[str]:
+    """What a texture is made of."""
+    if "channels" not in wanted:
+        return [str(wanted["image"])]
+    return list(dict.fromkeys(_part(source) for source in wanted["channels"].values() if not source.isdigit()))
+
+
+def _facts(name: str, known: dict[str, Any]) -> dict[str, bool | int | float | str | None]:
+    """What an importer wants to know of a texture."""
+    wanted = known["maps"][name]
+    facts: dict[str, bool | int | float | str | None] = {
+        "suffix": wanted["suffix"],
+        "channels": _shown(wanted),
+        "srgb": name in _COLORED,
+        "green": known["normal"] if name == "normal" else None,
+    }
+    return facts | ({"bits": 16} if name == "height" else {})
+
+
+def _shown(wanted: dict[str, Any]) -> str:
+    packed = wanted.get("channels", {})
+    return " ".join(f"{letter}={source}" for letter, source in packed.items()) or f"RGB={wanted['image']}"
 
 
 def _packed(channels: dict[str, str], given: dict[str, Part], what: str) -> Image:
@@ -141,14 +172,12 @@ def _check(wired: dict[str, Image | Mask]) -> None:
 def list_material_maps(*, profile: Annotated[Profile, Field(description="the engine")]) -> Table:
     """List the textures that a game engine wants of a material.
 
-    A row for each: the `map` to ask of `material_map`, what its `channels` hold, whether it is to be imported as `srgb`
+    A row for each `map` that `export_material` makes: what its `channels` hold, whether it is to be imported as `srgb`
     colour, the `suffix` that its file usually has, the direction of green in normal maps, and the `source` of all that.
     """
     known = profiles()[profile]
     rows = []
-    for name, wanted in known["maps"].items():
-        packed = wanted.get("channels", {})
-        channels = " ".join(f"{letter}={source}" for letter, source in packed.items()) or f"RGB={wanted['image']}"
-        direction = known["normal"] if name == "normal" else None
-        rows.append((name, channels, name == "base_color", wanted["suffix"], direction, known["source"]))
+    for name in known["maps"]:
+        facts = _facts(name, known)
+        rows.append((name, facts["channels"], facts["srgb"], facts["suffix"], facts["green"], known["source"]))
     return Table(("map", "channels", "srgb", "suffix", "green", "source"), tuple(rows))

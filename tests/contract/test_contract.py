@@ -55,6 +55,7 @@ test_contract = contract(
         "gan_train": {"preset": "tiny", "steps": 2},
         "gan_project": {"steps": 2, "starts": 2},
         "resize": {"width": 24},
+        "image_set": {"names": ["figure", "ground"]},
         "stack_layers": {"names": ["figure", "ground"]},
     },
     values={

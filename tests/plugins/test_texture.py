@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_texture import (
+    export_material,
     height_to_normal,
     list_material_maps,
     make_tileable,
-    material_map,
     mip_level,
     normal_combine,
     normal_convert,
@@ -25,7 +25,7 @@ from pipeline_texture import (
     seam_score,
 )
 from pipeline_texture.cut import closed_path
-from pipeline_texture.material import MapName, Profile, profiles
+from pipeline_texture.material import Profile, profiles
 
 from pipeline_core import Image, Mask, OperationError
 
@@ -375,39 +375,45 @@ def test_pack_orm_packs_and_fills_in() -> None:
 )
 def test_convention_engines_get_what_their_manuals_say(profile: Any, name: Any, wanted: list[float]) -> None:
     normal = Image(np.full((1, 2, 3, 3), (0.7, 0.6, 1.0), np.float32), color="data")
-    parts = (None, normal, mask(0.1), mask(0.2), mask(0.3), gray(np.full((2, 3), 0.5)), mask(0.4))
-    made = material_map(*parts, profile=profile, map=name)
+    parts = (None, normal, mask(0.1), mask(0.2), mask(0.3), gray(np.full((2, 3), 0.5)), None, mask(0.4))
+    made = export_material(*parts, profile=profile).images[name]
     assert values(made) == wanted
     assert made.color == "data"
     assert made.alpha == ("straight" if len(wanted) == 4 else "none")
 
 
-def test_material_map_hands_on_colour_and_turns_directx_normals_for_opengl_engines() -> None:
-    color = texture(channels="RGBA")
-    assert material_map(color, profile="godot", map="base_color") is color
+def test_colours_are_handed_on_and_directx_normals_turned_for_opengl_engines() -> None:
+    color, glow = texture(channels="RGBA"), texture(channels="RGB")
+    made = export_material(color, emissive=glow, profile="godot").images
+    assert list(made) == ["base_color", "emissive"]
+    assert (made["base_color"], made["emissive"]) == (color, glow)
     normal = Image(np.full((1, 2, 3, 3), (0.7, 0.6, 1.0), np.float32), color="data")
-    assert values(material_map(None, normal, profile="godot", map="normal", normals="directx")) == [0.7, 0.4, 1.0]
-    assert material_map(None, normal, profile="unreal", map="normal", normals="directx") is normal
-    assert values(material_map(roughness=mask(0.2), profile="unity_hdrp", map="mask_map")) == [0, 1, 1, 0.8]
+    assert values(export_material(None, normal, profile="godot", normals="directx").images["normal"]) == [0.7, 0.4, 1.0]
+    assert export_material(None, normal, profile="unreal", normals="directx").images["normal"] is normal
+    assert values(export_material(roughness=mask(0.2), profile="unity_hdrp").images["mask_map"]) == [0, 1, 1, 0.8]
 
 
-def test_material_map_says_what_is_missing() -> None:
-    with pytest.raises(OperationError, match="'unreal' has no map 'mask_map', it has base_color, normal, orm"):
-        material_map(profile="unreal", map="mask_map")
-    with pytest.raises(OperationError, match="nothing is wired to it"):
-        material_map(profile="unreal", map="normal")
-    with pytest.raises(OperationError, match="metallic, occlusion, roughness: wire at least one"):
-        material_map(height=mask(1), profile="unreal", map="orm")
+def test_a_material_says_what_to_set_at_import() -> None:
+    normal = Image(np.full((1, 2, 3, 3), (0.7, 0.6, 1.0), np.float32), color="data")
+    facts = export_material(None, normal, roughness=mask(0.5), height=mask(0.5), profile="unreal").facts
+    assert facts["normal"] == {"suffix": "_Normal", "channels": "RGB=normal", "srgb": False, "green": "directx"}
+    assert facts["orm"]["channels"] == "R=occlusion G=roughness B=metallic"
+    assert facts["height"]["bits"] == 16
+
+
+def test_what_an_engine_has_no_texture_for_is_left_out() -> None:
+    assert list(export_material(height=mask(1), roughness=mask(1), profile="gltf").images) == ["orm"]
+    with pytest.raises(OperationError, match="nothing is wired that 'gltf' has a texture for"):
+        export_material(height=mask(1), profile="gltf")
 
 
 @pytest.mark.parametrize("profile", get_args(Profile))
 def test_every_profile_is_listed_with_its_source(profile: Any) -> None:
     table = list_material_maps(profile=profile)
     maps = {row[0] for row in table.rows}
-    assert maps <= set(get_args(MapName))
     assert maps == set(profiles()[profile]["maps"])
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    assert [row["map"] for row in rows if row["srgb"]] == ["base_color"]
+    assert [row["map"] for row in rows if row["srgb"]] == ["base_color", "emissive"]
     assert {row["green"] for row in rows if row["map"] == "normal"} == {"directx" if profile == "unreal" else "opengl"}
     assert all(row["source"] and row["suffix"] for row in rows)
 
