@@ -85,8 +85,7 @@ class Model:
 
     def __str__(self) -> str:
         own = "" if self.name == self.architecture else f" ({self.architecture})"
-        task = f", {self.manifest['task']}" if self.manifest.get("task") else ""
-        return f"model {self.name}{own}{task}, {self.parameters:,} numbers, {self.nbytes / 1e6:.3g} MB"
+        return f"model {self.name}{own}, {self.parameters:,} numbers"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"

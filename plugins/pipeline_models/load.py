@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from pipeline_core import File, Model, OperationError, operation
 from pipeline_models import pickled, weights_file
 from pipeline_models.foreign.recognise import Format, format_of
 from pipeline_models.tensor_file import read_header, read_tensors
 
-NameParam = Annotated[str | None, Field(description="one that comes with the project", examples=["photo-x2"])]
+_Bundled = Annotated[str, WithJsonSchema({"type": "string", "enum": weights_file.bundled()})]
+NameParam = Annotated[_Bundled | None, Field(description="one that comes with the project", examples=["photo-x2"])]
 PathParam = Annotated[
     Path | None, Field(description="a file of a model: safetensors, ONNX or a program of torch.export")
 ]

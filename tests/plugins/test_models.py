@@ -216,3 +216,30 @@ def test_looking_at_pipelines_of_models_imports_no_torch(command: Any, tmp_path:
     import subprocess
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def checked(tmp_path: Path, name: str, **how: bool) -> list[str]:
+    text = f"""
+pipeline: 1
+nodes:
+  photo: {{op: checkerboard, params: {{width: 8, height: 8}}}}
+  model: {{op: load_model, params: {{name: {name}}}}}
+  large: {{op: super_resolve, inputs: {{image: photo, model: model}}}}
+outputs:
+  large: {{from: large, path: large.png}}
+"""
+    (tmp_path / "large.yaml").write_text(text)
+    return [str(problem) for problem in pipeline_core.check(tmp_path / "large.yaml", **how)]
+
+
+def test_a_misspelled_model_is_found_before_anything_runs(tmp_path: Path) -> None:
+    (said,) = checked(tmp_path, "photo-x44")
+    assert said.endswith("(got photo-x44). Did you mean 'photo-x4'?")
+    assert checked(tmp_path, "photo-x4", deep=True) == []
+
+
+def test_a_model_of_another_purpose_is_found_by_a_deep_check(tmp_path: Path) -> None:
+    for name in ("digits", "photo-denoise"):
+        (said,) = checked(tmp_path, name, deep=True)
+        assert "does not enlarge pictures" in said
+        assert len(said) < 300 + len(str(tmp_path))

@@ -184,6 +184,7 @@ def test_convention_a_soft_mask_blends_the_fill_in() -> None:
         (Image(picture(20, 30)), mask_of(np.zeros((30, 20))), {}, "the mask is 20x30, the image 30x20: resize or crop the mask"),
         (Image(np.zeros((2, 4, 4, 3), np.uint8)), mask_of(np.zeros((3, 4, 4))), {}, "batches of 2 images and 3 masks"),
         (Image(picture(8, 8)), mask_of(np.zeros((8, 8))), {"model": load_model(name="photo-x2")}, "does not fill holes"),
+        (Image(picture(8, 8)), mask_of(np.zeros((8, 8))), {"model": load_model(name="photo-denoise")}, "does not fill holes"),
         (Image(picture(8, 8)), mask_of(np.zeros((8, 8))), {"model": load_model(name="photo-x2"), "method": "patch"}, "a model is wired, but the method is 'patch'"),
     ],
 )  # fmt: skip

@@ -59,7 +59,7 @@ def inpainter_of(model: Model, device: str) -> Inpainter:
     if isinstance(network, Foreign) and network.channels == 3 and network.purpose in ("", "inpainting"):
         return Inpainter(network, network.multiple, network.reach, whole=True)
     step, reach = getattr(network, "step", None), getattr(network, "reach", None)
-    if not (isinstance(step, int) and isinstance(reach, int)):
+    if not (isinstance(step, int) and isinstance(reach, int)) or hasattr(network, "factor"):
         task = model.manifest.get("task", model.architecture)
         raise OperationError(f"'{model.name}' ({task}) does not fill holes")
     return Inpainter(network, step, reach)

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_core import Image, Model, OperationError, operation
-from pipeline_models import networks, weights_file
+from pipeline_models import foreign, networks, weights_file
+from pipeline_models.foreign.run import Foreign
 from pipeline_models.lookup import looked_up
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
@@ -52,6 +53,9 @@ def _infer(
     memory: int = 1024,
 ) -> Image:
     _refuse(model, method)
+    if model is not None and model.architecture not in foreign.FORMATS:
+        with torch.device("meta"):
+            _check_purpose(model, networks.make(model.architecture, model.config))
     times = factor or (2 if model is None else int(model.config["factor"]))
     return image.like(width=image.width * times, height=image.height * times)
 
@@ -108,13 +112,17 @@ def super_resolve(
 def enlarger_of(model: Model, device: str) -> Enlarger:
     """The network of a model, with what is to be known for enlarging. OperationError where it does something else."""
     network = networks.build(model, device)
-    factor, reach = getattr(network, "factor", None), getattr(network, "reach", None)
-    if not (isinstance(factor, int) and isinstance(reach, int)):
-        raise OperationError(
-            f"'{model.name}' ({model.manifest.get('task', model.architecture)}) does not enlarge pictures"
-        )
+    factor, reach = _check_purpose(model, network)
     channels, multiple = int(getattr(network, "channels", 3)), int(getattr(network, "multiple", 1))
     return Enlarger(network, factor, reach, channels, multiple)
+
+
+def _check_purpose(model: Model, network: nn.Module) -> tuple[int, int]:
+    """Its factor, and how far it looks."""
+    factor, reach = getattr(network, "factor", None), getattr(network, "reach", None)
+    if isinstance(factor, int) and isinstance(reach, int) and (factor > 1 or isinstance(network, Foreign)):
+        return factor, reach
+    raise OperationError(f"'{model.name}' ({model.manifest.get('task', model.architecture)}) does not enlarge pictures")
 
 
 def _refuse(model: Model | None, method: str) -> None:
