@@ -106,7 +106,7 @@ class Raster:
 
     @property
     def device(self) -> str:
-        return "cpu" if isinstance(self.buffer, np.ndarray) else str(self.buffer.device)
+        return "cpu" if isinstance(self.buffer, np.ndarray) or self.buffer.is_cpu else str(self.buffer.device)
 
     @property
     def nbytes(self) -> int:

@@ -57,7 +57,9 @@ def _in_rows(
     flags = _opencv(image, across, down, filter)
     if flags == cv2.INTER_AREA and down.step.is_integer():
         return _area_in_rows(result, int(down.step))
-    return None if flags == cv2.INTER_LINEAR else _sums_in_rows(image, result, across, down, filter, antialias)
+    if flags == cv2.INTER_LINEAR:
+        return _linear_in_rows(image, result, down)
+    return _sums_in_rows(image, result, across, down, filter, antialias)
 
 
 def _area_in_rows(result: AnyRaster, step: int) -> Rows:
@@ -69,6 +71,27 @@ def _area_in_rows(result: AnyRaster, step: int) -> Rows:
         return handed_back(source.with_array(array, wrap=result.wrap), strip)
 
     return Rows(result, make, lambda start, stop: (start * step, stop * step))
+
+
+def _linear_in_rows(image: AnyRaster, result: AnyRaster, down: Span) -> Rows:
+    """Across by OpenCV, down as it does it: the two rows that are next, by their distance."""
+    center = (np.arange(down.count) + 0.5) * down.step - 0.5
+    upper = np.floor(center).clip(0, image.height - 1).astype(np.intp)
+    lower = np.minimum(upper + 1, image.height - 1)
+    share = (center - upper).clip(0, 1).astype(np.float32)[:, None, None]
+
+    def needs(start: int, stop: int) -> tuple[int, int]:
+        return int(upper[start]), int(lower[stop - 1]) + 1
+
+    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
+        source, low, part = associated(strip), needs(start, stop)[0], slice(start, stop)
+        lines = _by_opencv(source.array, result.width, strip.height, cv2.INTER_LINEAR)
+        above, below = lines[:, upper[part] - low], lines[:, lower[part] - low]
+        # In float64, since OpenCV rounds once: product and sum together.
+        array = np.multiply(np.subtract(below, above, out=below), share[part], dtype=np.float64)
+        return handed_back(source.with_array((array + above).astype(np.float32), wrap=result.wrap), strip)
+
+    return Rows(result, make, needs)
 
 
 def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> Rows:
