@@ -95,5 +95,6 @@ def rows(s: Scene) -> list[Row]:
         row("combine_channels", "", lambda: ch.combine_channels(masks), cv2=lambda: cv2.merge(planes)),
         row("pack_channels", "", lambda: ch.pack_channels(*masks), cv2=lambda: cv2.merge(planes)),
         row("channel_math", "R / 2 + B", lambda: ch.channel_math(s.image, expressions={"R": "R * 0.5 + B"}),
-            cv2=lambda: cv2.addWeighted(planes[0], 0.5, planes[2], 1, 0)),
+            cv2=lambda: cv2.insertChannel(
+                cv2.addWeighted(cv2.extractChannel(p, 0), 0.5, cv2.extractChannel(p, 2), 1, 0), p.copy(), 0)),
     ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import PIL.ImageFilter as F
@@ -10,6 +12,7 @@ import pipeline_filter as f
 from OpenImageIO import ImageBufAlgo as A
 
 from benchmarks.operations.scene import Row, Scene, buf, done, pillow, row, vips
+from pipeline_core import Image
 
 EDGE = cv2.BORDER_REPLICATE
 
@@ -26,7 +29,7 @@ def rows(s: Scene) -> list[Row]:
     holes = p.copy()
     holes[::50, ::50] = np.nan
     nan, nan_buf = s.image.with_array(holes[None]), buf(holes, "RGBA")
-    luma8 = vips(s.luma_codes)
+    luma8, gray = vips(s.luma_codes), Image(s.floats[None, ..., 1:2], channels=("Y",))
 
     def gauss(sigma: float) -> np.ndarray:
         return cv2.GaussianBlur(p, (2 * int(4 * sigma + 0.5) + 1,) * 2, sigma, borderType=EDGE)
@@ -34,6 +37,10 @@ def rows(s: Scene) -> list[Row]:
     def sobel() -> np.ndarray:
         across, down = (cv2.Sobel(p, -1, *order, scale=0.25, borderType=EDGE) for order in ((1, 0), (0, 1)))
         return cv2.magnitude(across, down).max(axis=2)
+
+    def by_luma(change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        luma, *chroma = cv2.split(cv2.cvtColor(s.color_codes, cv2.COLOR_RGB2YCrCb))
+        return cv2.cvtColor(cv2.merge([change(luma), *chroma]), cv2.COLOR_YCrCb2RGB)
 
     def straight_gauss() -> object:
         return done(v.premultiply(max_alpha=1).gaussblur(3, precision="float").unpremultiply(max_alpha=1))
@@ -69,6 +76,8 @@ def rows(s: Scene) -> list[Row]:
             cv2=lambda: (cv2.bilateralFilter(s.colors, 7, 0.1, 2), cv2.bilateralFilter(s.plane, 7, 0.1, 2))),
         row("denoise", "5x5 in 11x11", lambda: f.denoise(s.image),
             cv2_8=lambda: cv2.fastNlMeansDenoising(c, None, 10, 5, 11)),
+        row("sharpen", "no alpha", lambda: f.sharpen(s.rgb),
+            cv2=lambda: cv2.filter2D(s.colors, -1, np.float32([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]))),
         row("sharpen", "", lambda: f.sharpen(s.image),
             cv2=lambda: cv2.filter2D(p, -1, np.float32([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])),
             pillow_8=lambda: pil.filter(F.SHARPEN)),
@@ -82,11 +91,13 @@ def rows(s: Scene) -> list[Row]:
             cv2_8=lambda: cv2.Canny(s.color_codes, 50, 100)),
         row("distance", "", lambda: f.distance(s.mask),
             cv2=lambda: cv2.distanceTransform(255 - c[..., 3], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)),
-        row("equalize", "luma beside one plane", lambda: f.equalize(s.rgb),
-            cv2_8=lambda: cv2.equalizeHist(s.luma_codes), vips_8=lambda: done(luma8.hist_equal())),
+        row("equalize", "luma", lambda: f.equalize(s.rgb), cv2_8=lambda: by_luma(cv2.equalizeHist)),
+        row("equalize", "one plane", lambda: f.equalize(gray), cv2_8=lambda: cv2.equalizeHist(s.luma_codes),
+            vips_8=lambda: done(luma8.hist_equal())),
         row("equalize", "each", lambda: f.equalize(s.rgb, by="each"),
             pillow_8=lambda: PIL.ImageOps.equalize(pillow(s.color_codes))),
-        row("clahe", "luma beside one plane", lambda: f.clahe(s.rgb), cv2_8=lambda: equalizer.apply(s.luma_codes)),
+        row("clahe", "luma", lambda: f.clahe(s.rgb), cv2_8=lambda: by_luma(equalizer.apply)),
+        row("clahe", "one plane", lambda: f.clahe(gray), cv2_8=lambda: equalizer.apply(s.luma_codes)),
         row("clahe", "each", lambda: f.clahe(s.rgb, by="each"),
             cv2_8=lambda: [equalizer.apply(plane) for plane in cv2.split(s.color_codes)]),
         row("auto_levels", "", lambda: f.auto_levels(s.rgb),

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from pipeline_channel.expression import Expression
 from pipeline_channel.picking import OTHER
-from pipeline_channel.planes import check_names, check_sizes, wrap_of
-from pipeline_core import Image, Mask, OperationError, operation
+from pipeline_channel.planes import STRIP, check_names, check_sizes, wrap_of
+from pipeline_core import Image, Mask, OperationError, each_tile, empty, operation
 
 
 @operation(
@@ -81,16 +81,25 @@ def _known(image: Image, other: Image | Mask | None) -> Known:
 
 def _in_numpy(image: Image, names: tuple[str, ...], parsed: dict[str, Expression], known: Known) -> Any:
     needed = {name for expression in parsed.values() for name in expression.names}
-    planes = {name: known[name][0].array[..., known[name][1]] for name in needed}
-    batch = max([image.batch, *(len(plane) for plane in planes.values())])
-    # Contiguous planes: numpy's kernels for strided ones may differ in the last bit.
-    planes = {name: np.ascontiguousarray(plane) for name, plane in planes.items()}
-    result = np.empty((batch, image.height, image.width, len(names)), np.float32)
-    with np.errstate(all="ignore"):
-        for i, name in enumerate(names):
-            result[..., i] = (
-                parsed[name].evaluate(planes, np.float32, np) if name in parsed else image.array[..., image.index(name)]
-            )
+    arrays = {name: known[name][0].array[..., known[name][1]] for name in needed}
+    given = image.array
+    batch = max([image.batch, *(len(plane) for plane in arrays.values())])
+    result = empty((batch, image.height, image.width, len(names)))
+
+    def work(rows: slice, columns: slice) -> None:
+        # Contiguous planes: numpy's kernels for strided ones may differ in the last bit.
+        planes = {name: np.ascontiguousarray(plane[:, rows]) for name, plane in arrays.items()}
+        out = result[:, rows]
+        if names == image.channels:
+            out[:] = given[:, rows]
+        with np.errstate(all="ignore"):
+            for i, name in enumerate(names):
+                if name in parsed:
+                    out[..., i] = parsed[name].evaluate(planes, np.float32, np)
+                elif names != image.channels:
+                    out[..., i] = given[:, rows, :, image.index(name)]
+
+    each_tile(image.width, image.height, (image.width, STRIP), work)
     return result
 
 

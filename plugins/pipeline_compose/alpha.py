@@ -9,9 +9,12 @@ from typing import Annotated, NamedTuple
 import torch
 from pydantic import Field
 
+from pipeline_compose.arrays import empty, pixels_of
 from pipeline_compose.layers import with_alpha_channel, with_alpha_last
-from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
+from pipeline_compose.placement import cut
+from pipeline_core import Color, Image, Mask, OperationError, Unit, each_tile, operation
 
+STRIP = 16
 REC709_LUMA = (0.2126, 0.7152, 0.0722)
 
 
@@ -107,12 +110,23 @@ def flatten(
     if image.alpha == "none":
         return image
     names = [image.channels[i] for i in image.color_indices]
-    above = torch.as_tensor(with_alpha_last(image, names))
     luma = sum(weight * part for weight, part in zip(REC709_LUMA, color, strict=False))
     parts = dict(zip("RGB", color, strict=False)) | {"Y": luma}
-    below = above.new_tensor([parts[name.rpartition(".")[2]] for name in names]).view(1, -1, 1, 1)
-    over = above[:, :-1] + below * (1 - above[:, -1:])
-    planes = {name: over[:, i : i + 1] for i, name in enumerate(names)}
     channels = tuple(name for name in image.channels if name != "A")
-    pixels = torch.cat([planes[name] if name in planes else image.channel(name) for name in channels], dim=1)
-    return image.with_pixels(pixels, channels=channels, alpha="none")
+    result = empty((image.batch, image.height, image.width, len(channels)), like=pixels_of(image))
+
+    def work(rows: slice, columns: slice) -> None:
+        part, out = cut(image, (rows, columns)), result[:, rows]
+        above = with_alpha_last(part, names)
+        uncovered = 1 - above[:, -1]
+        for i, name in enumerate(channels):
+            if name in names:
+                out[..., i] = uncovered * parts[name.rpartition(".")[2]] + above[:, names.index(name)]
+            else:
+                out[..., i] = pixels_of(part)[:, image.index(name)]
+
+    if image.device == "cpu":
+        each_tile(image.width, image.height, (image.width, STRIP), work)
+    else:
+        work(slice(0, image.height), slice(0, image.width))
+    return image.with_buffer(result, channels=channels, alpha="none")

@@ -1,12 +1,13 @@
-"""Warps on the CPU, by OpenCV, tile by tile; `tensors` has the same for accelerators, and for other filters.
+"""Warps on the CPU, by OpenCV, tile by tile; `tensors` has the same for accelerators, and for filters that widen.
 
 OpenCV 5 interpolates linearly at exact places for images of 1, 3 and 4 float channels (for others, and for all of its
-other filters, at 1/32 of a pixel, which is too coarse). Bicubic interpolation is made of four linear ones.
+other filters, at 1/32 of a pixel, which is too coarse). Bicubic interpolation is made of four linear ones; other filters take pixel after pixel.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 
 from pipeline_core import AnyRaster, Scratch, each_tile, empty, progress
 from pipeline_transform.paint import encoded
-from pipeline_transform.resampling import KERNELS
+from pipeline_transform.resampling import KERNELS, Kernel
 from pipeline_transform.warping import Warp
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +24,7 @@ STRIP = 16  # rows at once where a tile needs nothing of its own
 TILE = 128  # pixels of a side where it does
 LONGEST = 32766  # OpenCV takes no longer side
 FINE = 8192  # up to here a place in float32 is exact to a few ten-thousandths of a pixel
-ROOM = 8  # how many times as many pixels of the picture as of the result a bicubic tile may need
+ROOM = 8  # how many times as many pixels of the picture as of the result a tile may need
 NO_SHRINK = 1 + 1e-6  # a turn is no stretch, but for rounding errors
 SECOND = np.array([1, -2, 1], np.float32)
 SAME = np.array([0, 1, 0], np.float32)
@@ -48,7 +49,7 @@ class _Places(NamedTuple):
 
 
 def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRaster:
-    """The warped picture over the background, `bilinear` or `bicubic`."""
+    """The warped picture over the background."""
     array, margin = image.array, KERNELS[kind].radius
     result = empty((image.batch, warp.height, warp.width, array.shape[3]))
     border = [margin if wraps else 0 for wraps in image.wrap]
@@ -56,11 +57,12 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
         array = np.stack([_rounded_off(item, *border) for item in array])
     size = array.shape[2], array.shape[1]
     frames, scratch = _frames(array, background), Scratch()
+    interpolated = {"bilinear": _bilinear, "bicubic": _bicubic}.get(kind) or _by_taps(KERNELS[kind])
+    simple = kind == "bilinear"
     longest = warp.longest or max(image.size)
-    near = kind == "bicubic" or longest > FINE
+    near = not simple or longest > FINE
     # Of a picture and of a part of it places are the same to the bit where all are numbers that float32 holds.
     grain = 2.0 ** -(15 if near else 23 - longest.bit_length())
-    interpolated = _bicubic if kind == "bicubic" else _bilinear
     others: list[tuple[slice, slice]] = []
 
     def work(rows: slice, columns: slice) -> None:
@@ -69,7 +71,7 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
             others.append((rows, columns))
             return
         at = _places(warp, x, y, image, size, margin, scratch, grain, near=near)
-        if not _takes(at, kind):
+        if not _takes(at, simple):
             others.append((rows, columns))
             return
         for frame in frames:
@@ -81,7 +83,7 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
                 interpolated(frame, at, single, scratch)
                 part[..., frame.channels] = single
 
-    each_tile(warp.width, warp.height, (TILE, TILE) if kind == "bicubic" else (warp.width, STRIP), work)
+    each_tile(warp.width, warp.height, (warp.width, STRIP) if simple else (TILE, TILE), work)
     if others:
         from pipeline_transform import tensors
 
@@ -194,12 +196,10 @@ def _places(
     return _Places(maps[0], maps[1], (first[0], first[1]), (last[0], last[1]))
 
 
-def _takes(at: _Places, kind: str) -> bool:
+def _takes(at: _Places, simple: bool) -> bool:
     """Whether OpenCV takes the part of the picture that this tile needs, and it is not too large to be prepared."""
     width, height = (stop - start + 1 for start, stop in zip(at.first, at.last, strict=True))
-    return max(width, height) <= LONGEST and (
-        kind != "bicubic" or width * height <= ROOM * max(at.across.size, TILE**2)
-    )
+    return max(width, height) <= LONGEST and (simple or width * height <= ROOM * max(at.across.size, TILE**2))
 
 
 def _near(frame: _Frame, at: _Places) -> Array:
@@ -247,6 +247,43 @@ def _bicubic(frame: _Frame, at: _Places, result: Array, scratch: Scratch) -> Non
     other *= down
     result += other
     result += _linear(pixels, at, other, frame.behind)
+
+
+def _by_taps(kernel: Kernel) -> Callable[[_Frame, _Places, Array, Scratch], None]:
+    """Sums of the pixels within a filter's reach, each taken by itself: first along the rows."""
+    steps = range(1 - kernel.radius, kernel.radius + 1)
+
+    def interpolated(frame: _Frame, at: _Places, result: Array, scratch: Scratch) -> None:
+        pixels, channels, nothing = _near(frame, at), result.shape[2], (0.0,) * len(frame.behind)
+        if any(frame.behind):  # what is taken is the difference from it, so that it is met exactly outside
+            pixels = pixels - np.array(frame.behind, np.float32)
+        (x, across), (y, down) = (_taps(place, kernel, steps) for place in (at.across, at.down))
+        line, taken = scratch.array("line", result.shape), scratch.array("taken", result.shape)
+        across = [cv2.merge([weight] * channels).reshape(result.shape) for weight in across]
+        result[:] = 0
+        for row, weight in zip(steps, down, strict=True):
+            line[:] = 0
+            for column, own in zip(steps, across, strict=True):
+                cv2.remap(pixels, x + column, y + row, cv2.INTER_NEAREST, taken, cv2.BORDER_CONSTANT, nothing)
+                taken *= own
+                line += taken
+            line *= cv2.merge([weight] * channels).reshape(result.shape)
+            result += line
+        if any(frame.behind):
+            result += np.array(frame.behind, np.float32)
+
+    return interpolated
+
+
+def _taps(place: Array, kernel: Kernel, steps: Sequence[int]) -> tuple[Array, list[Array]]:
+    """The pixel before each place, and the weights of those at these steps from it."""
+    import torch
+
+    before = np.floor(place)
+    part = torch.from_numpy(np.nan_to_num(place - before))
+    weights = [kernel.weight(step - part) for step in steps]
+    total = sum(weights[1:], start=weights[0])
+    return before, [(weight / total).numpy() for weight in weights]
 
 
 def _bow(at: Array, name: str, shape: tuple[int, ...], scratch: Scratch) -> Array:

@@ -70,7 +70,7 @@ def _same_size(image: AnyRaster, *, filter: str = "bicubic", **_: Any) -> AnyRas
 
 
 @operation(
-    version=2, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
+    version=3, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
 )
 def lens_distort(
     image: AnyRaster,

@@ -69,7 +69,7 @@ def _in_rows(
     return warped_in_rows(image, Warp(turn.width, turn.height, turn.source), filter, fill)
 
 
-@operation(version=2, infer=_inferred, rows=_in_rows, aliases=("turn",))
+@operation(version=3, infer=_inferred, rows=_in_rows, aliases=("turn",))
 def rotate(
     image: AnyRaster,
     *,

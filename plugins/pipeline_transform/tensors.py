@@ -1,4 +1,4 @@
-"""Warps in torch: on accelerators, and everywhere for filters that OpenCV has no exact kernel for."""
+"""Warps in torch: on accelerators, and everywhere where a filter widens because the picture shrinks."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -
         return tensors.picked(image, warp, background)
     source = associated(image)
     background = channel_values(fill, source)
-    if on_cpu and kind in ("bilinear", "bicubic"):
+    if on_cpu:
         from pipeline_transform import arrays
 
         return handed_back(arrays.sampled(source, warp, kind, background), image)
