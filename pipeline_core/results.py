@@ -101,11 +101,12 @@ class Results:
         """Asks once for the whole plan. An encoded file is its own record: it is current if it is what was written."""
         if self.cache is None:
             return
-        found = self.cache.find_many({step.key: step.name for step in self.steps if _may_keep(step)})
+        asked = [step for step in self.steps if _may_keep(step)]
+        found = self.cache.find_many({step.key: step.node.name for step in asked})
+        for step in asked:
+            self.records[step.index] = found.get(step.key)
         for step in self.steps:
-            if _may_keep(step):
-                self.records[step.index] = found.get(step.key)
-            elif writer is not None and step.is_encoder:
+            if writer is not None and step.is_encoder:
                 self.current[step.index] = writer.is_current(step)
 
     def find_by_content(self, index: int) -> bool:
@@ -228,15 +229,17 @@ class Results:
     def count_hits(self, computed: Mapping[str, float]) -> tuple[int, float]:
         """(steps, seconds) that were not computed because their results were there, whether or not anybody read them."""
         steps, seconds = 0, 0.0
-        for step in self.steps:
-            record = self.records[step.index]
-            if step.name in computed or not self.is_known(step.index):
+        unread: list[Record] = []
+        for step, record, is_current in zip(self.steps, self.records, self.current, strict=True):
+            if (record is None and not is_current) or step.node.name in computed:
                 continue
             steps += 1
             if record is not None:
                 seconds += record.seconds
-                if step.index not in self._read and self.cache is not None:
-                    self.cache.count_hit(record)
+                if step.index not in self._read:
+                    unread.append(record)
+        if self.cache is not None and unread:
+            self.cache.count_hits(unread)
         return steps, seconds
 
     def kept_nodes(self) -> tuple[str, ...]:
@@ -306,7 +309,7 @@ def _mark(values: Values) -> int:
 
 
 def _may_keep(step: Step) -> bool:
-    return not step.is_encoder and _policy(step) != "never"
+    return step.node.place[0] != "outputs" and (step.node.cache or step.node.operation.cache) != "never"
 
 
 def _policy(step: Step) -> CachePolicy:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ class Cache:
         if loaded is None and self._disk is not None and record.outputs:
             loaded = self._disk.load(record, node)
         if loaded is not None:
-            self.count_hit(record)
+            self.count_hits([record])
         return loaded
 
     def _load_memory(self, record: Record, node: str) -> tuple[Any, ...] | None:
@@ -174,13 +174,15 @@ class Cache:
             self._warn(f"{describe(record.key, node)}: {error}; computing it again")
             return None
 
-    def count_hit(self, record: Record) -> None:
-        """Note that a result was of use; for one that did not even have to be loaded."""
+    def count_hits(self, records: Sequence[Record]) -> None:
+        """Note that results were of use; also for those that did not even have to be loaded."""
+        now = time.time()
         with self._lock:
-            self.session.hits += 1
-            self.session.nbytes += record.nbytes
-            self.session.seconds_saved += record.seconds
-            self._used[record.key] = time.time()
+            self.session.hits += len(records)
+            for record in records:
+                self.session.nbytes += record.nbytes
+                self.session.seconds_saved += record.seconds
+                self._used[record.key] = now
 
     # -- computing ---------------------------------------------------------------------------------------------------
 

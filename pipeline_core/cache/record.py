@@ -62,7 +62,7 @@ class Record:
     @property
     def nbytes(self) -> int:
         """Bytes on disk."""
-        return sum(output.size for output in self.outputs)
+        return sum([output.size for output in self.outputs])
 
     def contents(self) -> bytes:
         """Everything but the key, as JSON."""
