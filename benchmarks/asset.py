@@ -1,31 +1,31 @@
 """One asset from files to a file: `python -m benchmarks.asset [--rounds N] [--small]`.
 
 Two 4K RGBA PNGs are multiplied and laid over each other, halved with Lanczos, turned by 10 degrees, cut, sharpened and
-written as PNG at level 1: as a pipeline file, and as straight-line code for OpenCV (8 bits) and libvips. Warm, in one
-process; then as whole commands.
+written as PNG at level 1: as a pipeline file, and as straight-line code of others. Warm, in one process; then as whole
+commands. Every figure is a ratio: ours to the other, round by round, so that what else the machine does meets both.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
+import sys
 import tempfile
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import PIL.Image
 import pyvips
 
+from benchmarks.asset_peers import VIPS, Peers
 from benchmarks.codecs import photo
-from benchmarks.timing import machine, medians
+from benchmarks.timing import machine, process
 from pipeline_core.api import run
-from pipeline_core.events import Event, Finished
 
-Array = np.ndarray[Any, Any]
 WIDTH, HEIGHT = 3840, 2160
-ANGLE, AMOUNT, SIGMA = 10.0, 1.0, 2.0
 FILE = """\
 pipeline: 1
 nodes:
@@ -40,92 +40,82 @@ nodes:
 outputs:
   sharp: {{from: sharp, path: ours.png, params: {{compression: 1}}}}
 """
-
-
-class Asset:
-    """The pictures and the file in a folder, and everybody's way to make the same."""
-
-    def __init__(self, folder: Path, width: int, height: int) -> None:
-        self.folder, self.half = folder, (width // 2, height // 2)
-        self.cut = width // 20, height // 20, width * 2 // 5, height * 2 // 5
-        a = photo(width, height)
-        for name, pixels in (("a", a), ("b", np.ascontiguousarray(a[::-1, ::-1]))):
-            PIL.Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=6)
-        x, y, cw, ch = self.cut
-        text = FILE.format(w=self.half[0], h=self.half[1], x=x, y=y, cw=cw, ch=ch)
-        (folder / "asset.yaml").write_text(text)
-
-    def ours(self, *listeners: Any) -> None:
-        run(self.folder / "asset.yaml", save=True, cache=False, device="cpu", listeners=listeners)
-
-    def opencv(self) -> None:
-        a, b = (cv2.imread(str(self.folder / f"{name}.png"), cv2.IMREAD_UNCHANGED) for name in "ab")
-        cv2.imwrite(str(self.folder / "cv2.png"), self.opencv_compute(a, b), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-
-    def opencv_compute(self, a: Array, b: Array) -> Array:
-        """8 bits all the way, as one writes it who is after speed."""
-        product = cv2.multiply(a, b, scale=1 / 255)
-        alpha = cv2.cvtColor(b[..., 3], cv2.COLOR_GRAY2BGRA)
-        alpha[..., 3] = b[..., 3]
-        kept = cv2.multiply(product, cv2.bitwise_not(alpha), scale=1 / 255)
-        card = cv2.add(b, kept)
-        half = cv2.resize(card, self.half, interpolation=cv2.INTER_LANCZOS4)
-        matrix = cv2.getRotationMatrix2D((self.half[0] / 2 - 0.5, self.half[1] / 2 - 0.5), ANGLE, 1)
-        turned = cv2.warpAffine(half, matrix, self.half, flags=cv2.INTER_LINEAR)
-        x, y, cw, ch = self.cut
-        cut = turned[y : y + ch, x : x + cw]
-        return cv2.addWeighted(cut, 1 + AMOUNT, cv2.GaussianBlur(cut, (0, 0), SIGMA), -AMOUNT, 0)
-
-    def vips(self) -> None:
-        a, b = (pyvips.Image.new_from_file(str(self.folder / f"{name}.png")) for name in "ab")
-        card = a.composite2(b, "multiply").composite2(b, "over")
-        half = card.cast("uchar").resize(0.5, kernel="lanczos3")
-        turned = half.similarity(angle=-ANGLE, interpolate=pyvips.Interpolate.new("bilinear"))
-        x, y, cw, ch = self.cut
-        left, upper = (turned.width - self.half[0]) // 2, (turned.height - self.half[1]) // 2
-        cut = turned.crop(left + x, upper + y, cw, ch)
-        sharp = cut + (cut - cut.gaussblur(SIGMA)) * AMOUNT
-        sharp.cast("uchar").pngsave(str(self.folder / "vips.png"), compression=1)
-
-
-def stages(asset: Asset) -> None:
-    """Where our own time goes."""
-    rows: dict[str, list[float]] = {}
-
-    def heard(event: Event) -> None:
-        if isinstance(event, Finished):
-            rows.setdefault(event.node, []).append(event.seconds)
-
-    for _ in range(5):
-        asset.ours(heard)
-    print("\n| node | ms |\n|---|---|")
-    for name, seconds in rows.items():
-        print(f"| {name} | {statistics.median(seconds) * 1e3:.1f} |")
+Job = Callable[[], object]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.asset")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="960 x 540, to see that it runs")
-    parser.add_argument("--stages", action="store_true", help="where our own time goes, instead")
     given = parser.parse_args()
     width, height = (960, 540) if given.small else (WIDTH, HEIGHT)
     pyvips.cache_set_max(0)  # else it decodes the files once and for all
-    with tempfile.TemporaryDirectory() as folder:
-        asset = Asset(Path(folder), width, height)
-        if given.stages:
-            asset.ours()
-            stages(asset)
-            return
-        warm = {"pipeline-core": asset.ours, "OpenCV, 8 bits": asset.opencv, "libvips": asset.vips}
-        for job in warm.values():
+    print(f"{machine()}; {width} x {height}, {given.rounds} alternating rounds")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        half, cut = (width // 2, height // 2), (width // 20, height // 20, width * 2 // 5, height * 2 // 5)
+        prepare(folder, width, height, half, cut)
+        peers = Peers(folder, half, cut)
+
+        def ours() -> None:
+            run(folder / "asset.yaml", save=True, cache=False, device="cpu")
+
+        warm: dict[str, Job] = {
+            "OpenCV, 8 bits": peers.opencv,
+            "libvips": peers.vips,
+            "OpenCV, floats": peers.opencv_float,
+            "Pillow": peers.pillow,
+            "bare torch": peers.bare_torch,
+            "OpenImageIO": peers.openimageio,
+        }
+        table("warm, in one process", ours, warm, given.rounds)
+        table("whole commands", command(folder), commands(folder, half, cut), given.rounds)
+
+
+def prepare(folder: Path, width: int, height: int, half: tuple[int, int], cut: tuple[int, int, int, int]) -> None:
+    """The two pictures and the pipeline file."""
+    pixels = photo(width, height)
+    for name, found in (("a", pixels), ("b", np.ascontiguousarray(pixels[::-1, ::-1]))):
+        PIL.Image.fromarray(found).save(folder / f"{name}.png", compress_level=6)
+    x, y, cw, ch = cut
+    (folder / "asset.yaml").write_text(FILE.format(w=half[0], h=half[1], x=x, y=y, cw=cw, ch=ch))
+    (folder / "vips.py").write_text(VIPS)
+
+
+def command(folder: Path) -> Job:
+    pipeline = Path(sys.executable).with_name("pipeline")
+    return process([pipeline, "run", folder / "asset.yaml", "--no-cache", "--quiet"])
+
+
+def commands(folder: Path, half: tuple[int, int], cut: tuple[int, int, int, int]) -> dict[str, Job]:
+    """What is installed of others, as commands of their own."""
+    found = {"pyvips": process([sys.executable, folder / "vips.py", folder, *map(str, (*half, *cut))])}
+    magick = shutil.which("magick")
+    if magick is not None:
+        x, y, cw, ch = cut
+        size = f"{half[0]}x{half[1]}!"
+        both = ["(", folder / "a.png", folder / "b.png", "-compose", "multiply", "-composite", ")", folder / "b.png"]
+        turn = ["-distort", "SRT", "10", "-crop", f"{cw}x{ch}+{x}+{y}", "+repage", "-unsharp", "0x2+1+0"]
+        after = ["-compose", "over", "-composite", "-filter", "Lanczos", "-resize", size, *turn]
+        found["ImageMagick"] = process([magick, *both, *after, "-quality", "15", folder / "magick.png"])
+    return found
+
+
+def table(title: str, ours: Job, others: Mapping[str, Job], rounds: int) -> None:
+    """Medians, and the ratio of ours to each: the median of all rounds and how far it spreads."""
+    taken: dict[str, list[float]] = {"pipeline-core": [], **{name: [] for name in others}}
+    jobs = {"pipeline-core": ours, **others}
+    for turn in range(rounds + 1):
+        for name, job in jobs.items():
+            began = time.perf_counter()
             job()
-        found = medians(warm, given.rounds)
-        print(f"{machine()}; {width} x {height}, medians of {given.rounds} alternating runs\n")
-        print("| warm, in one process | ms | ours to it | goal |\n|---|---|---|---|")
-        mine = found["pipeline-core"]
-        for name, seconds in found.items():
-            print(f"| {name} | {seconds * 1e3:,.0f} | {mine / seconds:.2f} | 0.50 |")
+            if turn:  # the first round warms up
+                taken[name].append(time.perf_counter() - began)
+    print(f"\n| {title} | ms | ours to it | from | to |\n|---|---|---|---|---|")
+    for name, seconds in taken.items():
+        ratios = sorted(mine / its for mine, its in zip(taken["pipeline-core"], seconds, strict=True))
+        middle = statistics.median(seconds) * 1e3
+        print(f"| {name} | {middle:,.0f} | {statistics.median(ratios):.2f} | {ratios[0]:.2f} | {ratios[-1]:.2f} |")
 
 
 if __name__ == "__main__":
