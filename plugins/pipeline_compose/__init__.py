@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline_compose.alpha import flatten, premultiply, set_alpha, split_alpha, unpremultiply
 from pipeline_compose.background import remove_background
+from pipeline_compose.combine import combine_masks
 from pipeline_compose.masks import feather_mask, grow_mask, invert_mask, mask_from_channel, shrink_mask
 from pipeline_compose.merge import keymix, merge, mix
 from pipeline_compose.stack import layer_stack
@@ -27,6 +28,7 @@ def operations() -> list[Callable[..., Any]]:
         split_alpha,
         mask_from_channel,
         invert_mask,
+        combine_masks,
         feather_mask,
         grow_mask,
         shrink_mask,

@@ -9,6 +9,7 @@ from pipeline_core import hookimpl
 from pipeline_filter.blur import blur, convolve, defocus, directional_blur
 from pipeline_filter.distance import distance
 from pipeline_filter.edges import edge_detect
+from pipeline_filter.effects import bloom, drop_shadow, pixelize, vignette
 from pipeline_filter.median import median
 from pipeline_filter.morphology import close, dilate, erode, open  # noqa: A004  the field's word
 from pipeline_filter.repair import fix_nan
@@ -18,12 +19,13 @@ from pipeline_filter.tone import auto_levels, clahe, equalize
 
 OPERATIONS = (
     blur, directional_blur, defocus, convolve, median, bilateral, denoise, sharpen, unsharp_mask, high_pass, emboss,
-    edge_detect, dilate, erode, open, close, distance, equalize, clahe, auto_levels, fix_nan,
+    edge_detect, dilate, erode, open, close, distance, equalize, clahe, auto_levels, fix_nan, bloom,
+    vignette, drop_shadow, pixelize,
 )  # fmt: skip
 __all__ = [
-    "auto_levels", "bilateral", "blur", "clahe", "close", "convolve", "defocus", "denoise", "dilate",
-    "directional_blur", "distance", "edge_detect", "emboss", "equalize", "erode", "fix_nan", "high_pass", "median",
-    "open", "sharpen", "unsharp_mask",
+    "auto_levels", "bilateral", "bloom", "blur", "clahe", "close", "convolve", "defocus", "denoise", "dilate",
+    "directional_blur", "distance", "drop_shadow", "edge_detect", "emboss", "equalize", "erode", "fix_nan", "high_pass", "median",
+    "open", "pixelize", "sharpen", "unsharp_mask", "vignette",
 ]  # fmt: skip
 
 
