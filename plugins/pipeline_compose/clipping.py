@@ -7,13 +7,21 @@ from dataclasses import replace
 
 from pipeline_compose.canvas import Layer, draw, new_canvas
 from pipeline_compose.fit import common_batch
+from pipeline_core import Image
+
+
+def _straight(image: Image) -> Image:
+    """Of `data`, too, whose alpha merging is asked for by name."""
+    if image.color != "data":
+        return image.unassociate()
+    return replace(replace(image, color="lin_rec709_scene").unassociate(), color="data")
 
 
 def with_clipped(layer: Layer, clipped: Sequence[Layer]) -> Layer:
     """The layer with the clipped ones merged into its colours, taken as opaque; its alpha as it was."""
     if not clipped:
         return layer
-    body = layer.top.unassociate()
+    body = _straight(layer.top)
     batch = common_batch(body=body, **{f"clipped {i}": above.top for i, above in enumerate(clipped)})
     whole = new_canvas(body, body.alpha, batch)
     at = [i for i, name in enumerate(whole.channels) if name != "A"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -15,7 +16,7 @@ BLOCK = 2**14
 """Pixels merged at a time, so that what is in between stays in the processor's cache."""
 
 
-@operation(support=0, device="cpu", aliases=("zover", "ZMerge", "depth_merge"))
+@operation(version=2, support=0, device="cpu", aliases=("zover", "ZMerge", "depth_merge"))
 def z_merge(
     images: list[Image],
     *,
@@ -36,6 +37,8 @@ def z_merge(
     first = images[0]
     for image in images:
         _check_alike(first, image)
+    if first.color == "data":  # merging asks for alpha by name, so it covers here, too
+        return replace(z_merge([_colored(image) for image in images], zero_is_infinite=zero_is_infinite), color="data")
     batch = max(image.batch for image in images)
     layers = [_layer(image, first.channels, batch) for image in images]
     pixels = np.empty_like(layers[0])
@@ -51,7 +54,7 @@ def z_merge(
     return merged.with_alpha_state(first.alpha)
 
 
-@operation(support=0, device="cpu", aliases=("depth_over", "z_composite"))
+@operation(version=2, support=0, device="cpu", aliases=("depth_over", "z_composite"))
 def depth_composite(
     base: Image,
     top: Image,
@@ -82,6 +85,11 @@ def depth_composite(
     missing = [name for name in colors if name not in top.channels]
     if missing:
         raise OperationError(f"top lacks the channels {', '.join(missing)} of base: got {base} and {top}")
+    if base.color == "data":
+        merged = depth_composite(
+            _colored(base), _colored(top), base_depth, top_depth, softness=softness, tolerance=tolerance
+        )
+        return replace(merged, color="data")
     near, far = depth_of(top, top_depth, "top"), depth_of(base, base_depth, "base")
     share = _share(near, far, softness, tolerance)
     under, over = base.associate().array, top.associate().array
@@ -114,6 +122,11 @@ def _columns(array: Floats, image: Image, names: list[str]) -> Floats:
     """Channels by name; an alpha that is not there is 1."""
     opaque = np.ones(array.shape[:3], np.float32)
     return np.stack([array[..., image.index(n)] if n in image.channels else opaque for n in names], axis=-1)
+
+
+def _colored(image: Image) -> Image:
+    """With a colour in whose images alpha is coverage."""
+    return replace(image, color="lin_rec709_scene")
 
 
 def _check_alike(first: Image, image: Image) -> None:

@@ -135,6 +135,9 @@ def encode_image(
     holds channels of any names, so layers too (`stack_layers`); WebP, AVIF and QOI store grey as RGB. The same image and
     params give the same bytes on one kind of machine.
 
+    KTX2 is not written: no library that is kept up offers it to Python on Linux. DDS holds the same blocks (BC1 to BC7), which
+    engines and the KTX tools read.
+
     Texts (`meta`) go into iTXt chunks of a PNG, attributes of an OpenEXR and the XMP of JPEG, WebP, AVIF, JPEG XL and
     TIFF; the others have no place for them.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pipeline_color as c
 import pipeline_compose as m
+import pipeline_depth as d
 import pipeline_filter as f
 import pipeline_transform as t
 import pytest
+from pipeline_compose.stack import Layer
 from pipeline_io import encode_image, load_image
 
 from pipeline_core import Image
@@ -63,3 +66,31 @@ def test_what_is_asked_for_by_name_is_done() -> None:
     divided = m.unpremultiply(multiplied)
     where = image.array[..., 3] > 0
     assert np.allclose(divided.array[where], image.array[where], atol=1e-6)
+
+
+def as_color(image: Image) -> Image:
+    """The same values in a colour in whose images alpha is coverage."""
+    return dataclasses.replace(image, color="lin_rec709_scene")
+
+
+@pytest.mark.parametrize("alpha", ["straight", "associated"])
+@pytest.mark.parametrize("operation", ["merge", "layer_stack", "clipped", "z_merge", "depth_composite"])
+def test_merging_is_asked_for_coverage_by_name(operation: str, alpha: str) -> None:
+    """What is merged by its alpha in colour is so in `data`."""
+    rng = np.random.default_rng(9)
+    base, top = (
+        Image(rng.random((1, 6, 5, 5), np.float32), (*RGBA, "Z"), color="data", alpha=alpha)  # type: ignore[arg-type]
+        for _ in range(2)
+    )
+    run: Callable[[Image, Image], Image] = {
+        "merge": m.merge,
+        "layer_stack": lambda base, top: m.layer_stack(base, [top]),
+        "clipped": lambda base, top: m.layer_stack(
+            base, [top, base], layers=[Layer(), Layer(clipping=True, opacity=0.5)]
+        ),
+        "z_merge": lambda base, top: d.z_merge([base, top]),
+        "depth_composite": d.depth_composite,
+    }[operation]
+    found, wanted = run(base, top), run(as_color(base), as_color(top))
+    assert (found.color, found.alpha, found.channels) == ("data", alpha, wanted.channels)
+    assert np.allclose(found.array, wanted.array, atol=1e-6)
