@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline_color.balance import cdl, gray_world, hue_shift, white_balance
+from pipeline_color.contrast import contrast
 from pipeline_color.convert import color_convert, set_color, to_gray, to_rgb
 from pipeline_color.dithering import dither
 from pipeline_color.grade import clamp, exposure, gamma, grade, invert, levels, saturation
@@ -23,6 +24,7 @@ def operations() -> list[Callable[..., Any]]:
         grade,
         exposure,
         saturation,
+        contrast,
         gamma,
         levels,
         invert,
