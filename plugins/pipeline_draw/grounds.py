@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Rows, operation
+from pipeline_core import Color, Image, Rows, empty, operation
 from pipeline_draw.paint import Channels, Length, Space, canvas, channel_values, mixed, names_for
 
 SRGB = "srgb_rec709_scene"
@@ -42,8 +42,10 @@ def constant(*, width: Length, height: Length, color: Color, channels: Kinds = "
     float32; alpha is straight where there is an A channel. Y gets the colour's luma (Rec. 709 weights).
     """
     picture = _flat(width=width, height=height, color=color, channels=channels, space=space)
-    buffer = np.empty(picture.buffer.shape, np.float32)
-    buffer[:] = channel_values(color, picture.channels)
+    buffer = empty(picture.buffer.shape)
+    buffer.reshape(height, -1)[:] = np.tile(
+        channel_values(color, picture.channels), width
+    )  # numpy is slow pixel by pixel
     return picture.with_buffer(buffer)
 
 

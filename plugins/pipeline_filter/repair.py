@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, OperationError, operation
-from pipeline_filter.arrays import Array, Wrap, on_items
+from pipeline_core import AnyRaster, OperationError, each_tile, empty, operation
+from pipeline_filter.arrays import STRIP, Array, Wrap
 
 Mode = Literal["box3", "black", "refuse"]
 
@@ -22,7 +21,9 @@ def _reach(*, mode: Mode, **_: Any) -> float | None:
     return {"box3": 1, "black": 0}.get(mode)
 
 
-@operation(device="cpu", infer=_same, support=_reach, aliases=("fixnan", "fix_non_finite", "killnan", "remove_nan"))
+@operation(
+    version=2, device="cpu", infer=_same, support=_reach, aliases=("fixnan", "fix_non_finite", "killnan", "remove_nan")
+)
 def fix_nan(
     image: AnyRaster, *, mode: Annotated[Mode, Field(description="what becomes of values that are not finite")] = "box3"
 ) -> AnyRaster:
@@ -43,19 +44,32 @@ def fix_nan(
         return image
     if mode == "refuse":
         raise OperationError(_found(stored, finite, image.channels))
-    repaired = np.zeros((), np.float32) if mode == "black" else _means(stored, finite, image.wrap)
-    return image.with_buffer(np.where(finite, stored, repaired).astype(stored.dtype))
+    result = empty(stored.shape, stored.dtype)
+
+    def work(rows: slice, columns: slice) -> None:
+        result[:, rows] = stored[:, rows]
+        item, y, x, channel = np.nonzero(~finite[:, rows])
+        if y.size:
+            broken = item, y + rows.start, x, channel
+            result[broken] = 0 if mode == "black" else _means(stored, finite, broken, image.wrap)
+
+    each_tile(image.width, image.height, (image.width, STRIP), work)
+    return image.with_buffer(result)
 
 
-def _means(stored: Array, finite: Array, wrap: Wrap) -> Array:
-    """Of the finite values in the 3x3 pixels around."""
-
-    def sums(item: Array) -> Array:
-        return cv2.boxFilter(item, cv2.CV_64F, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-
-    total = on_items(np.where(finite, stored, 0).astype(np.float32), (1, 1), wrap, sums)
-    count = on_items(finite.astype(np.float32), (1, 1), wrap, sums)
-    return np.where(count > 0.5, total / np.maximum(count, 1), 0)
+def _means(stored: Array, finite: Array, broken: tuple[Array, ...], wrap: Wrap) -> Array:
+    """Of the finite values in the 3x3 pixels around each of the broken ones; 0 where there are none."""
+    item, y, x, channel = broken
+    height, width = stored.shape[1:3]
+    total, count = np.zeros(len(y)), np.zeros(len(y))
+    for down, across in np.ndindex(3, 3):
+        row, column = y + down - 1, x + across - 1
+        inside = (wrap[1] | ((row >= 0) & (row < height))) & (wrap[0] | ((column >= 0) & (column < width)))
+        place = item, row % height, column % width, channel
+        counts = inside & finite[place]
+        total += np.where(counts, stored[place], 0)
+        count += counts
+    return np.asarray(total / np.maximum(count, 1))
 
 
 def _found(stored: Array, finite: Array, channels: tuple[str, ...]) -> str:

@@ -18,11 +18,15 @@ class Keyed(NamedTuple):
 
 def color_of(image: Image, operation: str, kinds: Sequence[str] = ("RGB", "Y")) -> Tensor:
     """`(B, C, H, W)`, contiguous: straight R, G, B, or Y where the operation takes that too."""
+    return image.unassociate().pixels[:, colors_of(image, operation, kinds)].contiguous()
+
+
+def colors_of(image: Image, operation: str, kinds: Sequence[str]) -> list[int]:
+    """Where R, G and B are, or Y where the operation takes that too."""
     found = [name for name in image.channels if name in "RGBY"]
     for names in kinds:
         if sorted(found) == sorted(names):
-            straight = image.unassociate().pixels
-            return straight[:, [image.index(name) for name in names]].contiguous()
+            return [image.index(name) for name in names]
     wanted = " or ".join(", ".join(names) for names in kinds)
     raise OperationError(f"{operation} wants {wanted}, the image has {', '.join(image.channels)}")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, operation
-from pipeline_key.planes import Keyed, check_pair, color_of, keyed, ramp
+from pipeline_core import Color, Image, Mask, OperationError, each_tile, empty, operation
+from pipeline_key.planes import Keyed, check_pair, color_of, colors_of, keyed, ramp
 
 REC709_LUMA = (0.2126, 0.7152, 0.0722)
+STRIP = 16
 Amount = Annotated[float, Field(ge=0)]
 
 
@@ -65,7 +67,7 @@ def difference_key(
     return keyed(image, color, ramp(distance, tolerance, tolerance + softness))
 
 
-@operation(support=0, aliases=("color_range", "select_by_color", "color_to_mask", "mask_from_color"))
+@operation(version=2, support=0, aliases=("color_range", "select_by_color", "color_to_mask", "mask_from_color"))
 def color_range_mask(
     image: Image,
     *,
@@ -78,8 +80,30 @@ def color_range_mask(
     Convention: the distance is that of the straight values as they are, root mean square over R, G and B (black to
     white is 1); the colour's own alpha, and the image's, count for nothing.
     """
+    if image.device == "cpu":
+        return _in_range(image, color, tolerance, softness)
     found = color_of(image, "color_range_mask", ("RGB",))
     wanted = found.new_tensor(color[:3]).view(1, 3, 1, 1)
     distance = (found - wanted).square().mean(1, keepdim=True).sqrt()
     inside = (tolerance + softness - distance) / softness if softness > 0 else (distance <= tolerance).to(found.dtype)
     return Mask(inside.clamp(0, 1).permute(0, 2, 3, 1), wrap=image.wrap)
+
+
+def _in_range(image: Image, color: Color, tolerance: float, softness: float) -> Mask:
+    """`color_range_mask` on the CPU, a few rows at a time."""
+    where = colors_of(image, "color_range_mask", ("RGB",))
+    straight = image.unassociate()
+    result = empty((image.batch, image.height, image.width, 1))
+
+    def work(rows: slice, columns: slice) -> None:
+        part = straight.with_buffer(straight.buffer[:, rows]).array
+        squares = [np.square(part[..., i] - np.float32(wanted)) for i, wanted in zip(where, color, strict=False)]
+        distance = np.sqrt((squares[0] + squares[1] + squares[2]) / 3)
+        if softness > 0:
+            inside = (tolerance + softness - distance) / softness
+            np.clip(inside, 0, 1, out=result[:, rows, :, 0])
+        else:
+            result[:, rows, :, 0] = distance <= tolerance
+
+    each_tile(image.width, image.height, (image.width, STRIP), work)
+    return Mask(result, wrap=image.wrap)
