@@ -27,7 +27,7 @@ MARGIN = 32
 """Rows of margin that may add up inside a group: they are computed again for every strip."""
 LONGEST = 64
 """Steps of a group."""
-STREAMED = 256 << 20
+STREAMED = 512 << 20
 """Bytes of a picture in floats from which its rows are read from its file, or written to it, as they are needed.
 
 Smaller ones are decoded and encoded whole: that is faster, on all cores.
