@@ -1,7 +1,8 @@
 """Networks in pipelines: `super_resolve` beside its network called bare, its memory, and how soon a bundled model is ready.
 
 python -m benchmarks.models            # the speed, on 1080p
-python -m benchmarks.models memory     # peak memory of a 4K picture, and of a smaller one under caps (R12)
+python -m benchmarks.models memory     # peak memory of a 4K picture, and of smaller ones under caps
+python -m benchmarks.models capped     # the latter alone
 """
 
 from __future__ import annotations
@@ -49,21 +50,35 @@ def speed(rounds: int = 3) -> None:
     print(f"\nphoto-x2 loaded and built: {medians({'ready': ready}, 20)['ready'] * 1e3:.1f} ms (goal 50)")
 
 
-def child(width: int, height: int, memory: int, cap: float) -> None:
-    """Enlarges under a cap of `cap` MiB above what the process has (0: none); prints what it took, and a digest of pixels."""
+def filled(image: Any, memory: int = 1024) -> Any:
+    """The picture with holes over a fifth of it, filled by the network."""
+    from pipeline_models.inpaint import inpaint
+
+    from pipeline_core import Mask
+    from training.holes import irregular
+
+    hole = irregular(image.height, image.width, np.random.default_rng(1), 0.2)
+    return inpaint(image, Mask(hole.astype(np.float32)[None, ..., None]), memory=memory)
+
+
+def child(what: str, width: int, height: int, memory: int, cap: float) -> None:
+    """Works under a cap of `cap` MiB above what the process has (0: none); prints what it took, and a digest of pixels."""
     import psutil
     import torch
     from pipeline_models.upscale.super_resolve import super_resolve
 
     torch.set_num_threads(1)
+    work = {"super_resolve": super_resolve, "inpaint": filled}[what]
     image = picture(width, height)
-    super_resolve(image.with_buffer(image.buffer[:, :64, :64]))  # all is imported
+    if what == "inpaint":
+        image = image.with_buffer(image.array)  # float, so that differences are seen
+    work(image.with_buffer(image.buffer[:, :64, :64]))  # all is imported
     held = psutil.Process().memory_info()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if cap:
         resource.setrlimit(resource.RLIMIT_AS, (held.vms + int(cap * MIB),) * 2)
     began = time.process_time()
-    result = super_resolve(image, memory=memory)
+    result = work(image, memory=memory)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = time.process_time() - began
     pixels = result.array[0, :: max(1, height // 64), :: max(1, width // 64)].ravel()[:20000]
@@ -85,31 +100,47 @@ def apart(*arguments: object) -> dict[str, Any] | None:
     return json.loads(done.stdout) if done.returncode == 0 else None  # type: ignore[no-any-return]  # our own JSON
 
 
+def sooner(*arguments: object) -> dict[str, Any] | None:
+    """The quickest of three runs; None where one failed."""
+    found = [apart(*arguments) for _ in range(3)]
+    return None if None in found else min((one for one in found if one), key=lambda one: one["seconds"])
+
+
 def memory() -> None:
     print("| picture | memory given | peak above the picture and the result |\n|---|---|---|")
     for given in (128, 512, 1024):
-        found = apart(3840, 2160, given, 0)
+        found = apart("super_resolve", 3840, 2160, given, 0)
         print(
             f"| 4K to 8K | {given} MiB | {found['peak'] - found['result']:.0f} MiB |"
             if found
             else f"| 4K | {given} | failed |",
             flush=True,
         )
-    whole = apart(640, 360, 1 << 20, 0)
-    assert whole is not None
-    print("\n| of the need untiled | finished | pixels differ by | processor time |\n|---|---|---|---|")
-    for share in (1.2, 0.8, 0.5):
-        found = apart(640, 360, 1 << 20, share * whole["peak"])
-        if found is None:
-            print(f"| {share} | no | | |", flush=True)
-            continue
-        apart_by = np.abs(np.subtract(found["pixels"], whole["pixels"])).max()
-        print(f"| {share} | yes | {apart_by:.1e} | {found['seconds'] / whole['seconds']:.2f} |", flush=True)
+    capped()
+
+
+def capped() -> None:
+    """R12: less memory than the whole needs."""
+    print("\n| | of the need untiled | finished | pixels differ by | processor time |\n|---|---|---|---|---|")
+    for what, width, height in (("super_resolve", 640, 360), ("inpaint", 1280, 720)):
+        whole = sooner(what, width, height, 1 << 20, 0)
+        assert whole is not None
+        for share in (1.2, 0.8, 0.5):
+            found = sooner(what, width, height, 1 << 20, share * whole["peak"])
+            if found is None:
+                print(f"| {what} | {share} | no | | |", flush=True)
+                continue
+            apart_by = np.abs(np.subtract(found["pixels"], whole["pixels"])).max()
+            print(
+                f"| {what} | {share} | yes | {apart_by:.1e} | {found['seconds'] / whole['seconds']:.2f} |", flush=True
+            )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["child"]:
-        child(*map(int, sys.argv[2:5]), float(sys.argv[5]))
+        child(sys.argv[2], *map(int, sys.argv[3:6]), float(sys.argv[6]))
+    elif sys.argv[1:] == ["capped"]:
+        capped()
     elif sys.argv[1:] == ["memory"]:
         memory()
     else:

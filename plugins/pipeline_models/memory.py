@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +31,37 @@ def is_out_of_memory(error: BaseException) -> bool:
 def give_back() -> None:
     """Lets go of what a failed attempt holds."""
     gc.collect()
+    _trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def room(asked: int, device: str) -> int:
+    """So many MiB, or three quarters of what there still is where that is less: a tile that fits at once costs no attempt,
+    and on the CPU every attempt leaves programs for its shape behind."""
+    left = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else _left()
+    return asked if left is None else max(1, min(asked, left * 3 // 4 >> 20))
+
+
+def _left() -> int | None:
+    """Bytes that this process may still take; None where the system does not tell."""
+    _trim()
+    try:
+        import resource
+
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        left = int(told["MemAvailable"].split()[0]) << 10
+    except (ImportError, OSError, KeyError):
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return left if limit == resource.RLIM_INFINITY else min(left, limit - taken)
+
+
+def _trim() -> None:
+    """Gives back to the system what is free, where the C library can."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @torch.no_grad()

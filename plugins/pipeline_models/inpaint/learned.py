@@ -14,7 +14,7 @@ from pipeline_models import networks
 from pipeline_models.foreign.run import Foreign
 from pipeline_models.inpaint.diffusion import Wrap, diffused
 from pipeline_models.inpaint.holes import Fill
-from pipeline_models.memory import bytes_per_pixel
+from pipeline_models.memory import bytes_per_pixel, room
 from pipeline_models.upscale.photograph import color_groups, decoded, encoded
 from pipeline_models.upscale.tiles import Tile, in_tiles
 
@@ -69,13 +69,12 @@ def learned(inpainter: Inpainter, tile: int | None, memory: int) -> Fill:
     """Colours by the network, in tiles; all other channels smoothly."""
 
     def fill(image: Image, known: Tensor) -> Tensor:
-        side = tile or _side(inpainter, memory, str(known.device))
-        result = image.pixels.clone()
+        result = image.pixels  # our own, to be written to
         others = [i for i in range(len(image.channels)) if i not in image.color_indices]
         if others:
             result[:, others] = diffused(image.pixels[:, others], known, image.wrap)
         for where in color_groups(image):
-            result[:, where] = _photograph(image, where, known, inpainter, side)
+            result[:, where] = _photograph(image, where, known, inpainter, tile, memory)
         return result
 
     return fill
@@ -99,35 +98,46 @@ class _Alone(nn.Module):
         return cast("Tensor", self.network(pixels, pixels[:, :1]))
 
 
-def _photograph(image: Image, where: list[int], known: Tensor, inpainter: Inpainter, side: int) -> Tensor:
-    """Channels that are one colour. The network sees them from 0 to 1; what lies beyond is filled smoothly, and added."""
-    color = image.pixels[:, where].clamp(0, 1)
+def _photograph(
+    image: Image, where: list[int], known: Tensor, inpainter: Inpainter, tile: int | None, memory: int
+) -> Tensor:
+    """Channels that are one colour. The network sees them from 0 to 1; what lies beyond is filled smoothly, and added.
+
+    Large pictures are short of memory: nothing is kept that is not read again.
+    """
+    given = image.pixels[:, where]
+    bright = not 0 <= float(given.amin()) <= float(given.amax()) <= 1
+    beyond = diffused(given - given.clamp(0, 1), known, image.wrap) if bright else None
+    color = given.clamp(0, 1)
+    del given
     linear = image.color.startswith("lin_")
     if linear:
         color = encoded(color)
     count = known.sum()
     mean = (color * known).sum((2, 3), keepdim=True) / count
     spread = (((color - mean) * known) ** 2).sum((2, 3), keepdim=True).div(count).mean().sqrt().clamp(*SPREADS)
-    if inpainter.whole:
-        found = _in_one(diffused(color, known, image.wrap), 1 - known, image.wrap, inpainter)
-    else:
-        smooth = diffused((color - mean) / spread, known, image.wrap)
-        found = _in_tiles(smooth, 1 - known, image.wrap, inpainter, side) * spread + mean
     # A fill that is lighter or darker than all that is known is a ringing.
     low = torch.where(known > 0, color, math.inf).amin((2, 3), keepdim=True)
     high = torch.where(known > 0, color, -math.inf).amax((2, 3), keepdim=True)
-    found = torch.maximum(torch.minimum(found, high), low)
+    if inpainter.whole:
+        smooth = diffused(color, known, image.wrap)
+        del color
+        found = _in_one(smooth, 1 - known, image.wrap, inpainter)
+    else:
+        smooth = diffused(color.sub_(mean).div_(spread), known, image.wrap)
+        del color
+        side = tile or _side(inpainter, room(memory, str(known.device)), str(known.device))
+        found = _in_tiles(smooth, 1 - known, image.wrap, inpainter, side).mul_(spread).add_(mean)
+    torch.clamp(found, low, high, out=found)
     if linear:
         found = decoded(found)
-    beyond = image.pixels[:, where]
-    beyond = beyond - beyond.clamp(0, 1)
-    return found + diffused(beyond, known, image.wrap) if bool((beyond != 0).any()) else found
+    return found if beyond is None else found.add_(beyond)
 
 
 @torch.no_grad()
 def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, side: int) -> Tensor:
-    """The network over every part of the picture in which there are holes."""
-    result = smooth.clone()  # tiles read what is smooth: a network's answer is not to be given to it again
+    """The network over every part of the picture in which there are holes, written into `smooth`."""
+    answers = []  # kept until all tiles have read: a network's answer is not to be given to it again
     height, width = smooth.shape[2:]
     step = inpainter.step
     coarse = SHAPES * step
@@ -147,10 +157,13 @@ def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, si
             found = found.mean(1, keepdim=True)
         bottom, right = min(bottom, height), min(right, width)
         found = found[..., above : above + bottom - top, before : before + right - left]
-        result[..., top:bottom, left:right] = found
+        open_ = hole[0, 0, top:bottom, left:right] > 0
+        answers.append((slice(top, bottom), slice(left, right), open_, found[..., open_]))
 
     in_tiles(work, (height, width), max(coarse, side), coarse)
-    return result
+    for rows, columns, open_, found in answers:
+        smooth[..., rows, columns][..., open_] = found
+    return smooth
 
 
 @torch.no_grad()
@@ -176,11 +189,14 @@ def _span(any_: Tensor, begin: int, step: int) -> tuple[int, int]:
 def _places(begin: int, end: int, length: int, wraps: bool, inpainter: Inpainter) -> tuple[Tensor, int]:
     """Rows or columns of a tile with its margin, and how many of them are before it.
 
-    Round the image where it tiles; else the frame ends it, at a multiple of the network's step.
+    Round the image where it tiles; else the frame ends it, at a multiple of the network's step. There the smallest tiles see
+    more of the other side instead, so that all are of one shape: memory is short then, and programs for shapes take some.
     """
-    end = math.ceil(end / inpainter.step) * inpainter.step
-    first, last = begin - inpainter.margin, end + inpainter.margin
+    end, whole = (math.ceil(place / inpainter.step) * inpainter.step for place in (end, length))
+    size = end - begin + 2 * inpainter.margin
     if wraps:
-        return torch.arange(first, last) % length, begin - first
-    first, last = max(0, first), min(last, math.ceil(length / inpainter.step) * inpainter.step)
+        return torch.arange(begin - inpainter.margin, begin - inpainter.margin + size) % length, inpainter.margin
+    first, last = max(0, begin - inpainter.margin), min(whole, end + inpainter.margin)
+    if end - begin <= SHAPES * inpainter.step:
+        first, last = max(0, min(first, whole - size)), min(whole, max(last, size))
     return torch.arange(first, last).clamp(max=length - 1), begin - first

@@ -15,6 +15,7 @@ from pipeline_core import Image, Model, OperationError, operation
 from pipeline_models import foreign, networks, weights_file
 from pipeline_models.foreign.run import Foreign
 from pipeline_models.lookup import looked_up
+from pipeline_models.memory import room
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
 from pipeline_models.upscale.tiles import Enlarger, Tile, in_tiles
@@ -138,12 +139,13 @@ def _bundled(factor: int) -> Model:
 def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: int) -> Image:
     """All of the image by a network, in tiles of `side` pixels, or as large as so many MiB allow."""
     margin = enlarger.margin(HIDDEN if image.alpha != "none" else 0)
-    if side is None:
-        each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)
-        side = max(16, int(math.sqrt(max(memory - AROUND, memory // 4) * 2**20 / each)) - 2 * margin)
     factor = enlarger.factor
     shape = (image.batch, image.height * factor, image.width * factor, len(image.channels))
     result = torch.empty(shape, device=image.device)
+    if side is None:
+        each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)
+        memory = room(memory, image.device)
+        side = max(16, int(math.sqrt(max(memory - AROUND, memory // 4) * 2**20 / each)) - 2 * margin)
     for item in range(image.batch):
 
         def work(tile: Tile, item: int = item) -> None:
