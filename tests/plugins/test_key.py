@@ -18,6 +18,7 @@ from pipeline_key import (
     edge_extend,
     luma_key,
     operations,
+    threshold,
 )
 
 from pipeline_core import Image, OperationError
@@ -286,6 +287,7 @@ CALLS: list[tuple[Any, dict[str, Any]]] = [
     (chroma_key, {"screen": SCREEN}),
     (luma_key, {"high": 0.5}),
     (color_range_mask, {"color": (0.2, 0.6, 0.3, 1)}),
+    (threshold, {"value": 0.4}),
     (despill, {}),
     (edge_extend, {}),
 ]
