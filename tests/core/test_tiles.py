@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline_core import Scratch, each_tile
+from pipeline_core import Scratch, each_tile, empty
 
 
 @pytest.mark.parametrize("side", [(1, 1), (7, 16), (3, 5), (100, 100)])
@@ -42,3 +42,19 @@ def test_scratch_is_used_again_and_each_worker_has_its_own() -> None:
     worker.start()
     worker.join()
     assert not np.shares_memory(mine, theirs[0])
+
+
+def test_empty_gives_memory_that_nothing_looks_at_any_more() -> None:
+    large = (512, 1024, 3)
+    first = empty(large)
+    view = first[3:5]
+    address = first.ctypes.data
+    del first
+    view[:] = 7
+    other = empty(large)
+    assert not np.shares_memory(view, other)
+    other[:] = 1
+    assert (view == 7).all()
+    del view
+    assert empty(large).ctypes.data == address
+    assert empty((3, 4), np.uint8).shape == (3, 4)

@@ -35,7 +35,7 @@ def warp(name: str, antialias: bool = False, width: int = 64, height: int = 42) 
 
 
 @pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic", "mitchell", "lanczos3"])
 @pytest.mark.parametrize(
     ("channels", "wrap"), [(1, (False, False)), (2, (True, False)), (4, (True, True)), (7, (False, False))]
 )
