@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, get_args
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from pipeline_color.convert import SceneColor
@@ -77,6 +76,8 @@ def gray_world(image: Image) -> Image:
 
     Convention: averages are weighted by alpha; a channel whose average is not above 0 stays as it is.
     """
+    import torch
+
     pixels = image.pixels.clone()
     weighed = image.associate().pixels
     for where in layers(image):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipeline_core import Image, progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 SHARES = tuple(np.float32(n / 16) for n in (7, 3, 5, 1))
@@ -28,6 +29,8 @@ def diffused(color: Tensor, rounded: Callable[[Floats], tuple[Floats, Floats]], 
     values, and gives the rounded ones and those that the errors are measured from. What is not `seen` has no errors.
     Pixels of equal x + 2 y don't depend on each other, so that they are rounded at once.
     """
+    import torch
+
     batch, channels, height, width = color.shape
     steps = width + 2 * (height - 1)
     result = np.empty((batch, height, width, channels), np.float32)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_color.diffusion import Floats, diffused, visible
 from pipeline_color.straight import on_colors
 from pipeline_core import Image, operation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _like(image: Image, **_: object) -> Image:
@@ -39,6 +40,8 @@ def dither(
     Convention: the pattern begins at the top left pixel and is one for all channels; a value that is a level stays.
     Nothing is clipped: values outside 0..1 get levels of the same step. Alpha is divided out and multiplied in again.
     """
+    import torch
+
     steps = float(levels - 1)
     if method == "floyd-steinberg":
         seen = visible(image)
@@ -59,6 +62,8 @@ def _levels(values: Floats, steps: float) -> Floats:
 
 def _bayer(size: int) -> Tensor:
     """Thresholds between 0 and 1, each of (n + 1/2) / size^2 once."""
+    import torch
+
     ranks = torch.zeros(1, 1)
     while len(ranks) < size:
         ranks = torch.cat([torch.cat([4 * ranks, 4 * ranks + 2], 1), torch.cat([4 * ranks + 3, 4 * ranks + 1], 1)], 0)

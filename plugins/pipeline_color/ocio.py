@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_color.mixing import layers
 from pipeline_color.straight import on_colors
 from pipeline_core import Image, OperationError, operation, progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BUILT_IN = "studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
 """Named, not the library's default, so that a newer library gives the same picture."""
@@ -172,6 +173,8 @@ def _labelled(image: Image, config: Any, to: str) -> Image:
 
 def _through(image: Image, path: Path | None, transform: Any, color: str) -> Image:
     """Every layer's R, G and B through a transform of the config."""
+    import torch
+
     ocio = _ocio()
     config = _config(path)
     try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_color.diffusion import diffused, visible
 from pipeline_color.straight import REC709_LUMA, color_channels, on_colors
 from pipeline_core import Color, Image, OperationError, operation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = np.ndarray[Any, Any]
 Dither = Annotated[Literal["none", "floyd-steinberg"], Field(description="how what lies between the colours is shown")]
@@ -102,6 +103,8 @@ def quantize(
 
 def _in_colors(image: Image, tables: list[Floats], dither: str) -> Image:
     """The image in the colours of its tables, one for each item or one for all."""
+    import torch
+
     items = []
     for i in range(image.batch):
         one, table = _item(image, i), tables[i % len(tables)]
@@ -150,6 +153,8 @@ def _tables(image: Image, palette: Image | None, colors: list[Color] | None) -> 
 
 
 def _nearest_of(color: Tensor, table: Floats) -> Tensor:
+    import torch
+
     pixels = color.permute(0, 2, 3, 1).reshape(-1, color.shape[1]).numpy()
     places = np.concatenate([_nearest(pixels[i : i + AT_ONCE], table) for i in range(0, len(pixels), AT_ONCE)])
     return torch.from_numpy(table[places].reshape(len(color), *color.shape[2:], -1)).permute(0, 3, 1, 2)
@@ -157,6 +162,8 @@ def _nearest_of(color: Tensor, table: Floats) -> Tensor:
 
 def _nearest(values: Floats, table: Floats) -> Any:
     """The place of the nearest colour: of |v - t|^2 the part that differs among colours."""
+    import torch
+
     colors, given = torch.from_numpy(table), torch.from_numpy(np.ascontiguousarray(values))
     return torch.addmm(colors.square().sum(1), given, colors.T, alpha=-2).argmin(1).numpy()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pipeline_core import Image, OperationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REC709_LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of linear Rec. 709 R, G and B in luminance (ITU-R BT.709-6, item 3.2); of luma where values are encoded."""
@@ -19,6 +20,8 @@ def on_colors(image: Image, change: Callable[[Tensor], Tensor]) -> Image:
     Where an associated image's alpha is 0 there is nothing to divide by: light there (a flame's) is changed as it is,
     and black stays black, so that no empty pixel begins to glow.
     """
+    import torch
+
     where = color_channels(image)
     pixels = image.pixels
     everything = len(where) == len(image.channels)

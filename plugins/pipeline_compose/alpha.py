@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, NamedTuple
 
-import torch
 from pydantic import Field
 
 from pipeline_compose.arrays import empty, pixels_of
@@ -56,6 +55,8 @@ def set_alpha(
     Convention: the colours stay what they are under the old alpha: an associated image is divided by the old and
     multiplied by the new one. An image without alpha becomes straight.
     """
+    import torch
+
     if mask is not None and mask.size != image.size:
         found = f"image is {image.width}x{image.height}, mask is {mask.width}x{mask.height}"
         raise OperationError(f"{found}: resize or crop the mask")
@@ -85,6 +86,8 @@ def split_alpha(image: Image) -> SplitAlpha:
     `set_alpha` puts them together again. Straight images keep their type (8-bit stays 8-bit).
     Convention: the colours are straight, those of an associated image divided by alpha. No alpha gives a mask of ones.
     """
+    import torch
+
     if image.alpha == "none":
         return SplitAlpha(image, Mask(torch.ones_like(image.pixels[:, :1]).permute(0, 2, 3, 1), wrap=image.wrap))
     straight = image.unassociate()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from pipeline_compose.fit import common_batch
@@ -26,6 +25,8 @@ def combine_masks(
     Convention: union, intersection and subtract are those of fuzzy sets (Zadeh 1965): where soft edges meet nothing is
     counted twice, and a mask combined with itself is itself.
     """
+    import torch
+
     if base.size != top.size:
         raise OperationError(
             f"base is {base.width}x{base.height}, top is {top.width}x{top.height}: resize, crop or pad one of them"

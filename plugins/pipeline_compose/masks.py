@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cv2
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_core import Image, Mask, OperationError, empty, operation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = Any
 EDGE = cv2.BORDER_REPLICATE
@@ -113,6 +114,8 @@ def _by_opencv(mask: Mask, reach: int, change: Callable[[Array], Array]) -> Mask
 
 def _extend(pixels: Tensor, dim: int, reach: int, wraps: bool) -> Tensor:
     """`reach` more rows or columns on both sides: around the tile, or the edge's repeated."""
+    import torch
+
     length = pixels.shape[dim]
     where = torch.arange(-reach, length + reach, device=pixels.device)
     return pixels.index_select(dim, where % length if wraps else where.clamp(0, length - 1))
@@ -129,6 +132,8 @@ def _blur(extended: Tensor, dim: int, weights: list[float]) -> Tensor:
 
 def _largest_nearby(mask: Mask, pixels: Tensor, radius: int) -> Tensor:
     """The largest value in a disc: of the chord in each of its rows, each the larger of two overlapping runs."""
+    import torch
+
     extended = _extend(_extend(pixels, 2, radius, mask.wrap[1]), 3, radius, mask.wrap[0])
     # runs[n]: at each place the largest of the n values that begin there; n doubles.
     runs, length = {1: extended}, 1

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch.nn.functional import avg_pool2d, pad
 
 from pipeline_core import AnyRaster, Color, Image, Mask, OperationError, Unit, operation
 from pipeline_filter.associated import as_floats, filtered
 from pipeline_filter.blur import blur
 from pipeline_filter.weights import gaussian
+
+if TYPE_CHECKING:
+    import torch
+
 
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. ITU-R BT.709-6, item 3.2
 Offset = Annotated[int, Field(ge=-8192, le=8192, description="pixels to the right (x) and down (y)")]
@@ -29,8 +31,10 @@ def pixelize(image: AnyRaster, *, size: Annotated[int, Field(ge=1, le=4096, desc
 
     Convention: the first block is in the upper left corner; those at the right and lower edge are what is left over.
     """
+    from torch.nn import functional
+
     source = image.associate() if isinstance(image, Image) and image.coverage != "none" else image
-    blocks = avg_pool2d(source.pixels, size, ceil_mode=True, count_include_pad=False)
+    blocks = functional.avg_pool2d(source.pixels, size, ceil_mode=True, count_include_pad=False)
     large = blocks.repeat_interleave(size, dim=2)[:, :, : image.height].repeat_interleave(size, dim=3)
     result = source.with_pixels(large[..., : image.width])
     return result.with_alpha_state(image.alpha) if isinstance(result, Image) and isinstance(image, Image) else result
@@ -54,6 +58,8 @@ def vignette(
     Convention: the distance is 1 in the corners: ((x/w)² + (y/h)²)^½ by the half sides, over √2; a circle's is in halves
     of the diagonal.
     """
+    import torch
+
     pixels = image.pixels.clone()
     height, width = image.height, image.width
     y = (torch.arange(height, device=pixels.device) + 0.5 - height / 2).view(1, 1, -1, 1)
@@ -141,6 +147,8 @@ def drop_shadow(
 
 def _moved(alpha: torch.Tensor, by: tuple[int, int], wrap: tuple[bool, bool], room: int) -> torch.Tensor:
     """The alpha moved, with room around it that is clear, where it does not tile."""
+    from torch.nn import functional
+
     for dim, shift, wraps in ((3, by[0], wrap[0]), (2, by[1], wrap[1])):
         if wraps:
             alpha = alpha.roll(shift, dims=dim)
@@ -148,7 +156,7 @@ def _moved(alpha: torch.Tensor, by: tuple[int, int], wrap: tuple[bool, bool], ro
         length = alpha.shape[dim]
         before, after = room + max(shift, 0), room + max(-shift, 0)
         sides = (before, after, 0, 0) if dim == 3 else (0, 0, before, after)
-        alpha = pad(alpha, sides).narrow(dim, before - room - shift, length + 2 * room)
+        alpha = functional.pad(alpha, sides).narrow(dim, before - room - shift, length + 2 * room)
     return alpha
 
 

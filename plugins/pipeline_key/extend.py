@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
 
 from pipeline_core import Image, Unit, operation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @operation(aliases=("bleed", "dilate_colors", "alpha_bleed", "solidify", "inpaint_edges"))
@@ -29,6 +29,8 @@ def edge_extend(
     Convention: the result is straight, whatever the image was: associated colour can't be where alpha is 0. Known
     colours stay what they are to the bit. Where nothing is known, nothing changes.
     """
+    import torch
+
     if image.alpha == "none":
         return image
     straight = image.unassociate()
@@ -44,6 +46,8 @@ def edge_extend(
 
 def push_pull(color: Tensor, weight: Tensor, wrap: tuple[bool, bool]) -> Tensor:
     """`(B, C, H, W)` with the mean of nearby colours by weight `(B, 1, H, W)` where the weight is less than 1."""
+    import torch
+
     color = torch.where(weight > 0, color, 0.0) * weight
     levels = [(color, weight)]
     while max(weight.shape[2:]) > 1:
@@ -60,6 +64,8 @@ def push_pull(color: Tensor, weight: Tensor, wrap: tuple[bool, bool]) -> Tensor:
 
 def _halved(values: Tensor, wrap: tuple[bool, bool]) -> Tensor:
     """Means of two by two pixels; the last one of an odd side is alone, or meets the first where it tiles."""
+    from torch.nn import functional
+
     height, width = values.shape[2:]
     for odd, wraps, pad in ((width % 2, wrap[0], (0, 1, 0, 0)), (height % 2, wrap[1], (0, 0, 0, 1))):
         if odd:
@@ -69,6 +75,8 @@ def _halved(values: Tensor, wrap: tuple[bool, bool]) -> Tensor:
 
 def _doubled(values: Tensor, like: Tensor, wrap: tuple[bool, bool]) -> Tensor:
     """Twice the size, linear between pixel centres, cut to the size of `like`."""
+    from torch.nn import functional
+
     for wraps, pad in ((wrap[0], (1, 1, 0, 0)), (wrap[1], (0, 0, 1, 1))):
         values = functional.pad(values, pad, mode="circular" if wraps else "replicate")
     grown = functional.interpolate(values, scale_factor=2, mode="bilinear", align_corners=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline_core import Image, Mask, OperationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Keyed(NamedTuple):
@@ -36,6 +36,8 @@ def with_color(image: Image, color: Tensor, coverage: Tensor | None = None) -> I
 
     Alpha that is new stands behind the colour, and is straight.
     """
+    import torch
+
     straight = image.unassociate()
     names = "RGB" if color.shape[1] == 3 else "Y"
     channels = image.channels

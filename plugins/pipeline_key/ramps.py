@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from pipeline_core import Color, Image, Mask, OperationError, each_tile, empty, operation
@@ -31,6 +30,8 @@ def luma_key(
     Convention: luma is 0.2126 R + 0.7152 G + 0.0722 B (Rec. 709) of the straight values as they are, or Y; between
     `low` and `high` the key is a straight line, where they are equal a step.
     """
+    import torch
+
     if high < low:
         raise OperationError(
             f"low is {low:g}, high is {high:g}: low must not be above high; invert keeps the dark parts"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
 
 from pipeline_core import Color, Image, OperationError, Unit, operation
 from pipeline_key.extend import push_pull
 from pipeline_key.planes import Keyed, check_pair, color_of, keyed, with_color
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Balance = Annotated[
     Unit, Field(description="what the screen's primary is held against: 0 the smaller of the other two, 1 the larger")
@@ -56,6 +56,8 @@ def chroma_key(
     Convention: values are keyed as they are. Edges mix in linear light: a linear image has the truer ones.
     Convention: the primary is the largest of R, G and B in `screen`, with a plate too. Colour doesn't become negative.
     """
+    import torch
+
     if white <= black:
         raise OperationError(f"black is {black:g}, white is {white:g}: white must be above black")
     color = color_of(image, "chroma_key", ("RGB",))
@@ -76,11 +78,15 @@ def chroma_key(
 
 def _share(excess: Tensor, full: Tensor) -> Tensor:
     """How much of a pixel is screen: all where its excess is the screen's, nothing where there is none."""
+    import torch
+
     return torch.where(full > LEAST, excess / full, 0.0).clamp(0, 1)
 
 
 def _refined(share: Tensor, excess: Tensor, full: Tensor, wrap: tuple[bool, bool]) -> Tensor:
     """The share where the figure's own excess, bled from its solid parts, stands in place of 0."""
+    from torch.nn import functional
+
     solid = 1 - functional.max_pool2d((share > 0.02).to(share.dtype), 3, stride=1, padding=1)
     own = push_pull(excess, solid, wrap).clamp(max=0)
     return _share(excess - own, full - own)
@@ -92,6 +98,8 @@ def _excess(color: Tensor, primary: int, balance: float) -> Tensor:
 
 
 def _limit(color: Tensor, primary: int, balance: float) -> Tensor:
+    import torch
+
     first, second = (color[:, i : i + 1] for i in range(3) if i != primary)
     return balance * torch.maximum(first, second) + (1 - balance) * torch.minimum(first, second)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from pipeline_core import Image, Mask, operation
@@ -30,6 +29,8 @@ def threshold(
 
     Convention: a pixel of exactly the value is inside; with softness it is half inside.
     """
+    import torch
+
     if isinstance(image, Mask):
         bright = image.pixels
     else:

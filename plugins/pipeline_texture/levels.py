@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Image, Mask, OperationError, operation
@@ -136,6 +135,8 @@ def _wrap_after(image: Image | Mask, width: int, height: int, method: str) -> tu
 
 
 def _edges_repeated(buffer: Any, axis: int, count: int) -> Any:
+    import torch
+
     place = np.arange(count).clip(0, buffer.shape[axis] - 1)
     if isinstance(buffer, np.ndarray):
         return buffer.take(place, axis)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_core import Image, ImageSet, Mask, OperationError, Table, operation
 from pipeline_texture.normals import Direction, normal_convert
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Profile = Literal["unreal", "unity_hdrp", "unity_urp", "godot", "gltf"]
 Part = Image | Mask | None
@@ -120,6 +121,8 @@ def _shown(wanted: dict[str, Any]) -> str:
 
 def _packed(channels: dict[str, str], given: dict[str, Part], what: str) -> Image:
     """An image of these channels: name -> the part that it shows, `smoothness`, or a number."""
+    import torch
+
     parts = {_part(source) for source in channels.values() if not source.isdigit()}
     wired = {name: raster for name, raster in given.items() if name in parts and raster is not None}
     if not wired:

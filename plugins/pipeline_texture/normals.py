@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from pipeline_core import Image, Mask, OperationError, operation
 from pipeline_texture.vectors import check_rgb, unit, vectors, with_vectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Direction = Literal["opengl", "directx"]
 """Whether green grows up the picture (OpenGL: Unity, Godot, Blender, glTF) or down (DirectX: Unreal, CryEngine)."""
@@ -39,6 +40,8 @@ def height_to_normal(
     Convention: x is to the right; y is up in `opengl` and down in `directx`. Slopes go round where the picture tiles;
     elsewhere the surface goes on beyond the frame at the slope that it has there.
     """
+    import torch
+
     if len(height.channels) != 1:
         raise OperationError(
             f"the height has {len(height.channels)} channels ({', '.join(height.channels)}): give one, "
@@ -55,6 +58,8 @@ def height_to_normal(
 
 def _continued(pixels: Tensor, axis: int, wraps: bool) -> Tensor:
     """One more row or column on both sides: round the tile, or on at the slope of the last two."""
+    import torch
+
     size = pixels.shape[axis]
     first, last = pixels.narrow(axis, 0, 1), pixels.narrow(axis, size - 1, 1)
     if wraps:
@@ -128,6 +133,8 @@ def normal_combine(
 
 def _combined(under: Tensor, over: Tensor, method: str) -> Tensor:
     """Formulas of "Blending in Detail", for vectors of length 1; the result is not."""
+    import torch
+
     x1, y1, z1 = (under[:, i : i + 1] for i in range(3))
     x2, y2, z2 = (over[:, i : i + 1] for i in range(3))
     if method == "udn":

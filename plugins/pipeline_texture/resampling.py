@@ -6,11 +6,12 @@ A pixel i covers i to i + 1, its centre is at i + 0.5. Weights are made in float
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Filter = Literal["box", "kaiser"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -24,6 +25,8 @@ def resized(buffer: Tensor, axis: int, count: int, kind: Filter, wrap: bool) -> 
 
     Pixels beyond the ends are left out of the sum and the rest weighted up, or, with `wrap`, taken from the other end.
     """
+    import torch
+
     size = buffer.shape[axis]
     if count == size:
         return buffer

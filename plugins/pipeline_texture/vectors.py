@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pipeline_core import Image, OperationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Z_UP = (0.0, 0.0, 1.0)
 
@@ -25,6 +27,8 @@ def vectors(image: Image, name: str = "the normal map") -> Tensor:
 
 def unit(normals: Tensor) -> Tensor:
     """Of length 1; a vector of length 0 points up. Not `normalize`: that divides by a small number there."""
+    import torch
+
     length = normals.square().sum(1, keepdim=True).sqrt()
     up = normals.new_tensor(Z_UP).view(1, 3, 1, 1)
     return torch.where(length > 0, normals / torch.where(length > 0, length, 1.0), up)
