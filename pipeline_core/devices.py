@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 from pipeline_core.errors import PipelineError
@@ -12,7 +14,7 @@ def choose(wanted: str = "auto") -> str:
 
     PipelineError for a device that this machine lacks: nothing falls back to the CPU in silence.
     """
-    if wanted == "cpu":
+    if wanted == "cpu" or (wanted == "auto" and not _has_driver()):
         return "cpu"
     import torch
 
@@ -26,6 +28,21 @@ def choose(wanted: str = "auto") -> str:
         return "mps"
     have = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count() if cuda else 0)), *(["mps"] if mps else [])]
     raise PipelineError(f"no device '{wanted}' on this machine; it has {', '.join(have)}")
+
+
+def _has_driver() -> bool:
+    """Whether there may be an accelerator; to ask torch takes seconds, which a run on the CPU alone need not spend."""
+    if sys.platform == "darwin":
+        return os.uname().machine == "arm64"
+    if os.path.exists("/dev/kfd"):  # AMD's, under the name of cuda too
+        return True
+    import ctypes
+
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def transfer(tensor: Any, device: str) -> Any:

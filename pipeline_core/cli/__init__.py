@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -68,6 +69,8 @@ def group() -> None:
 def main() -> None:
     """Runs the command; a user's mistake is one clear message and an exit code, never a traceback."""
     arguments: list[str] = sys.argv[1:]
+    # numpy's matrix products stay in the thread that calls them: the engine has its own on every core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         # click returns the code of an Exit when it is not standalone, and None when all went well.
         _leave(group.main(args=arguments, prog_name="pipeline", standalone_mode=False) or 0)

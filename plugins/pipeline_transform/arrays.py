@@ -277,13 +277,11 @@ def _by_taps(kernel: Kernel) -> Callable[[_Frame, _Places, Array, Scratch], None
 
 def _taps(place: Array, kernel: Kernel, steps: Sequence[int]) -> tuple[Array, list[Array]]:
     """The pixel before each place, and the weights of those at these steps from it."""
-    import torch
-
     before = np.floor(place)
-    part = torch.from_numpy(np.nan_to_num(place - before))
+    part = np.nan_to_num(place - before)
     weights = [kernel.weight(step - part) for step in steps]
     total = sum(weights[1:], start=weights[0])
-    return before, [(weight / total).numpy() for weight in weights]
+    return before, [weight / total for weight in weights]
 
 
 def _bow(at: Array, name: str, shape: tuple[int, ...], scratch: Scratch) -> Array:

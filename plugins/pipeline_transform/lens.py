@@ -8,7 +8,8 @@ from pydantic import Field
 
 from pipeline_core import AnyRaster, operation
 from pipeline_transform.paint import TRANSPARENT
-from pipeline_transform.warping import Antialias, Array, Fill, Point, Warp, WarpFilter, namespace, warped, warped_size
+from pipeline_transform.resampling import namespace
+from pipeline_transform.warping import Antialias, Array, Fill, Point, Warp, WarpFilter, warped, warped_size
 
 Arrays = tuple[Array, Array]
 Mode = Literal["undistort", "distort"]

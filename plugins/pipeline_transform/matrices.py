@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline_core import AnyRaster, Color, OperationError, Rows, operation
 from pipeline_transform.moves import framed, framed_rows, rolled
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
+from pipeline_transform.resampling import namespace
 from pipeline_transform.warping import (
     Antialias,
     Array,
@@ -18,7 +19,6 @@ from pipeline_transform.warping import (
     Side,
     Warp,
     WarpFilter,
-    namespace,
     warped,
     warped_in_rows,
     warped_size,

@@ -8,13 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from pipeline_core import AnyRaster, Image
 
 if TYPE_CHECKING:
     import torch
 
+Array = Any
+"""A numpy array or a torch tensor."""
+LONG = 4096
+SHORT = 16
+FARTHEST = 4
 Filter = Literal["bilinear", "bicubic", "mitchell", "lanczos3"]
 
 
@@ -23,30 +30,40 @@ class Kernel:
     """A filter: its weight at a distance in pixels, 0 from `radius` on."""
 
     radius: int
-    weight: Callable[[torch.Tensor], torch.Tensor]
+    weight: Callable[[Array], Array]
 
 
-def _triangle(x: torch.Tensor) -> torch.Tensor:
-    return (1 - x.abs()).clamp(min=0)
+def namespace(array: Array) -> Any:
+    """numpy or torch, whichever the array is of."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch
+
+    return torch
 
 
-def _cubic(b: float, c: float) -> Callable[[torch.Tensor], torch.Tensor]:
+def _triangle(x: Array) -> Array:
+    return (1 - abs(x)).clip(min=0)
+
+
+def _cubic(b: float, c: float) -> Callable[[Array], Array]:
     """The family of D. Mitchell and A. Netravali, "Reconstruction Filters in Computer Graphics", SIGGRAPH 1988."""
 
-    def weight(x: torch.Tensor) -> torch.Tensor:
-        t = x.abs()
+    def weight(x: Array) -> Array:
+        xp, t = namespace(x), abs(x)
         near = ((12 - 9 * b - 6 * c) * t + (-18 + 12 * b + 6 * c)) * t * t + (6 - 2 * b)
         far = (((-b - 6 * c) * t + (6 * b + 30 * c)) * t + (-12 * b - 48 * c)) * t + (8 * b + 24 * c)
-        return near.where(t < 1, far.where(t < 2, far.new_zeros(()))) / 6
+        return xp.where(t < 1, near, xp.where(t < 2, far, 0.0)) / 6
 
     return weight
 
 
-def _lanczos(lobes: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _lanczos(lobes: int) -> Callable[[Array], Array]:
     """sinc(x) sinc(x / lobes): C. Duchon, "Lanczos Filtering in One and Two Dimensions", J. Appl. Meteorology, 1979."""
 
-    def weight(x: torch.Tensor) -> torch.Tensor:
-        return (x.sinc() * (x / lobes).sinc()).where(x.abs() < lobes, x.new_zeros(()))
+    def weight(x: Array) -> Array:
+        xp = namespace(x)
+        return xp.where(abs(x) < lobes, xp.sinc(x) * xp.sinc(x / lobes), 0.0)
 
     return weight
 
@@ -80,22 +97,20 @@ class Sums:
     With `wrap` places lie beyond the ends of the axis too, where the picture goes on from the other end.
     """
 
-    place: torch.Tensor
-    weights: torch.Tensor
+    place: np.ndarray[Any, np.dtype[np.int64]]
+    weights: np.ndarray[Any, np.dtype[np.float32]]
 
     @classmethod
     def of(cls, span: Span, size: int, kind: str, *, antialias: bool, wrap: bool) -> Sums:
         """Pixels beyond the ends are left out of the sum and the rest weighted up, unless it wraps."""
-        import torch
-
         if kind == "area":
             place, weights = _overlaps(span)
         else:
             place, weights = _taps(span, KERNELS[kind], stretch=max(1.0, span.step) if antialias else 1.0)
         if not wrap:
-            weights = weights.where((place >= 0) & (place < size), 0.0)
-            place = place.clamp(0, size - 1)
-        return cls(place, (weights / weights.sum(1, keepdim=True)).to(torch.float32))
+            weights = np.where((place >= 0) & (place < size), weights, 0.0)
+            place = place.clip(0, size - 1)
+        return cls(place, (weights / weights.sum(1, keepdims=True)).astype(np.float32))
 
     def part(self, start: int, stop: int) -> Sums:
         """Of some pixels of the result, and counted from the first pixel that they need."""
@@ -106,37 +121,59 @@ class Sums:
         place = self.place[start:stop]
         return int(place.min()), int(place.max()) + 1
 
-    def along(self, buffer: torch.Tensor, axis: int) -> torch.Tensor:
-        """A `(B, H, W, C)` float tensor with one axis resampled."""
-        lines = buffer.movedim(axis, 0)
-        sums = weighted_sums(lines.reshape(buffer.shape[axis], -1), self.place % buffer.shape[axis], self.weights)
-        return sums.reshape(len(self.place), *lines.shape[1:]).movedim(0, axis)
+    def along(self, buffer: Array, axis: int) -> Array:
+        """A `(B, H, W, C)` float array or tensor with one axis resampled."""
+        lines = namespace(buffer).moveaxis(buffer, axis, 0)
+        flat, place = lines.reshape(buffer.shape[axis], -1), self.place % buffer.shape[axis]
+        if isinstance(flat, np.ndarray):
+            sums = _sums_of_arrays(flat, place, self.weights)
+        else:
+            import torch
+
+            sums = weighted_sums(flat, torch.from_numpy(place), torch.from_numpy(self.weights))
+        return namespace(buffer).moveaxis(sums.reshape(len(place), *lines.shape[1:]), 0, axis)
 
 
-def resampled(buffer: torch.Tensor, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> torch.Tensor:
-    """A `(B, H, W, C)` float tensor with one axis resampled."""
+def resampled(buffer: Array, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> Array:
+    """A `(B, H, W, C)` float array or tensor with one axis resampled."""
     return Sums.of(span, buffer.shape[axis], kind, antialias=antialias, wrap=wrap).along(buffer, axis)
 
 
-def _taps(span: Span, kernel: Kernel, stretch: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _taps(span: Span, kernel: Kernel, stretch: float) -> tuple[Array, Array]:
     """For each output pixel the input pixels within the kernel's reach, `(count, taps)`, and their weights."""
-    import torch
-
-    center = span.start + (torch.arange(span.count, dtype=torch.float64) + 0.5) * span.length / span.count
+    center = span.start + (np.arange(span.count) + 0.5) * span.length / span.count
     reach = kernel.radius * stretch
-    first = (center - reach - 0.5).ceil()
-    place = first[:, None] + torch.arange(math.ceil(2 * reach) + 1)
-    return place.long(), kernel.weight((place + 0.5 - center[:, None]) / stretch)
+    first = np.ceil(center - reach - 0.5)
+    place = first[:, None] + np.arange(math.ceil(2 * reach) + 1)
+    return place.astype(np.int64), kernel.weight((place + 0.5 - center[:, None]) / stretch)
 
 
-def _overlaps(span: Span) -> tuple[torch.Tensor, torch.Tensor]:
+def _overlaps(span: Span) -> tuple[Array, Array]:
     """As `_taps`; the weight is how much of an input pixel the output pixel covers."""
-    import torch
-
-    edges = span.start + torch.arange(span.count + 1, dtype=torch.float64) * span.length / span.count
+    edges = span.start + np.arange(span.count + 1) * span.length / span.count
     low, high = edges[:-1, None], edges[1:, None]
-    place = low.floor() + torch.arange(math.ceil(span.step) + 1)
-    return place.long(), (torch.minimum(high, place + 1) - torch.maximum(low, place)).clamp(min=0)
+    place = np.floor(low) + np.arange(math.ceil(span.step) + 1)
+    return place.astype(np.int64), (np.minimum(high, place + 1) - np.maximum(low, place)).clip(min=0)
+
+
+def _sums_of_arrays(lines: Array, place: Array, weights: Array) -> Array:
+    """As `weighted_sums`, of arrays: a matrix product for every few sums, whose lines lie next to each other."""
+    sums = np.empty((len(place), lines.shape[1]), np.float32)
+    # Lines of a picture are long, and one sum after the other is made of a handful; columns are short and many.
+    together = 1 if lines.shape[1] >= LONG else SHORT
+    if together > 1 and not np.isfinite(lines).all():
+        together = 1  # a product with a weight of 0 would carry what is not finite to its neighbours
+    for start in range(0, len(place), together):
+        places, given = place[start : start + together], weights[start : start + together]
+        first, last = int(places.min()), int(places.max())
+        if last - first >= FARTHEST * places.shape[1] * together:  # across a seam
+            for i, (at, weight) in enumerate(zip(places, given, strict=True), start):
+                np.dot(weight, lines[at], out=sums[i])
+            continue
+        matrix = np.zeros((len(places), last - first + 1), np.float32)
+        np.add.at(matrix, (np.arange(len(places))[:, None], places - first), given)
+        np.dot(matrix, lines[first : last + 1], out=sums[start : start + len(places)])
+    return sums
 
 
 def weighted_sums(lines: torch.Tensor, place: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -102,7 +102,7 @@ def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span,
 
     def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
         source = associated(strip)
-        pixels = source.pixels.permute(0, 2, 3, 1)
+        pixels = _floats(source)
         if not same_width and across.step > down.step:
             pixels = columns.along(pixels, X_AXIS)
         if not same_height:
@@ -115,7 +115,7 @@ def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span,
 
 
 @operation(
-    version=2,
+    version=3,
     infer=_inferred,
     rows=_in_rows,
     aliases=(
@@ -169,13 +169,18 @@ def resize(
         return handed_back(
             source.with_array(_by_opencv(source.array, across.count, down.count, flags), wrap=wrap), image
         )
-    pixels = source.pixels.permute(0, 2, 3, 1)
+    pixels = _floats(source)
     axes = [(Y_AXIS, down, image.wrap[1]), (X_AXIS, across, image.wrap[0])]
     # The axis that shrinks most goes first: the other one has less to do.
     for axis, span, tiles in sorted(axes, key=lambda turn: -turn[1].step):
         if span != Span(0.0, pixels.shape[axis], pixels.shape[axis]):
             pixels = resampled(pixels, axis, span, filter, antialias=antialias, wrap=tiles)
     return handed_back(source.with_buffer(pixels, wrap=wrap), image)
+
+
+def _floats(image: AnyRaster) -> Any:
+    """`(B, H, W, C)`: an array in CPU memory, else a tensor."""
+    return image.array if image.device == "cpu" else image.pixels.permute(0, 2, 3, 1)
 
 
 def _opencv(image: AnyRaster, across: Span, down: Span, kind: str) -> int | None:

@@ -40,15 +40,6 @@ class Warp(NamedTuple):
     longest: int = 0
 
 
-def namespace(array: Array) -> Any:
-    """numpy or torch, whichever the array is of."""
-    if isinstance(array, np.ndarray):
-        return np
-    import torch
-
-    return torch
-
-
 def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -> AnyRaster:
     """The picture through the map, over `fill`, with colours weighted by alpha; its state is handed back as it was."""
     on_cpu = image.device == "cpu"

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
+from pipeline_core.devices import choose
+
 TEXT = """\
 pipeline: 1
 params: {light: {type: float, default: 0.5, maximum: 1}}
@@ -185,3 +187,35 @@ def test_whoever_stops_reading_gets_no_complaint(folder: Path) -> None:
         f"'{program}' graph x.yaml | head -n 1", shell=True, cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(choose("auto") != "cpu", reason="this machine has an accelerator, which only torch can use")
+def test_a_classical_pipeline_runs_without_torch(tmp_path: Path) -> None:
+    """Loading it takes longer than most pipelines."""
+    (tmp_path / "x.yaml").write_text(
+        """\
+pipeline: 1
+nodes:
+  a: {op: gradient, params: {width: 64, height: 48, end: white}}
+  b: {op: checkerboard, params: {width: 64, height: 48}}
+  c: {op: merge, inputs: {base: a, top: b}, params: {operation: multiply}}
+  d: {op: resize, inputs: {image: c}, params: {width: 40, filter: lanczos3}}
+  e: {op: rotate, inputs: {image: d}, params: {angle: 10}}
+  f: {op: crop, inputs: {image: e}, params: {x: 2, y: 2, width: 30, height: 20}}
+  g: {op: unsharp_mask, inputs: {image: f}}
+  h: {op: exposure, inputs: {image: g}, params: {stops: 0.5}}
+  i: {op: text, inputs: {image: h}, params: {text: hi, x: 2, y: 2, size: 10}}
+outputs:
+  card: {from: i, path: card.png}
+"""
+    )
+    code = (
+        "import sys\n"
+        "sys.argv = ['pipeline', 'run', 'x.yaml', '--no-cache', '-q']\n"
+        "from pipeline_core.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "card.png").is_file()
