@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 Array = Any
 """A numpy array or a torch tensor."""
-LONG = 4096
-SHORT = 16
-FARTHEST = 4
+TOGETHER = 16
+VALUES = 64
+"""Sums and values of each in one matrix product, as many as one core multiplies by itself."""
 Filter = Literal["bilinear", "bicubic", "mitchell", "lanczos3"]
 
 
@@ -126,7 +126,7 @@ class Sums:
         lines = namespace(buffer).moveaxis(buffer, axis, 0)
         flat, place = lines.reshape(buffer.shape[axis], -1), self.place % buffer.shape[axis]
         if isinstance(flat, np.ndarray):
-            sums = _sums_of_arrays(flat, place, self.weights)
+            sums = (_sums_of_rows if axis == 1 else _sums_of_columns)(flat, place, self.weights)
         else:
             import torch
 
@@ -156,24 +156,40 @@ def _overlaps(span: Span) -> tuple[Array, Array]:
     return place.astype(np.int64), (np.minimum(high, place + 1) - np.maximum(low, place)).clip(min=0)
 
 
-def _sums_of_arrays(lines: Array, place: Array, weights: Array) -> Array:
-    """As `weighted_sums`, of arrays: a matrix product for every few sums, whose lines lie next to each other."""
+def _sums_of_rows(lines: Array, place: Array, weights: Array) -> Array:
+    """As `weighted_sums`, of arrays: long lines, of which a handful make one."""
     sums = np.empty((len(place), lines.shape[1]), np.float32)
-    # Lines of a picture are long, and one sum after the other is made of a handful; columns are short and many.
-    together = 1 if lines.shape[1] >= LONG else SHORT
-    if together > 1 and not np.isfinite(lines).all():
-        together = 1  # a product with a weight of 0 would carry what is not finite to its neighbours
-    for start in range(0, len(place), together):
-        places, given = place[start : start + together], weights[start : start + together]
-        first, last = int(places.min()), int(places.max())
-        if last - first >= FARTHEST * places.shape[1] * together:  # across a seam
-            for i, (at, weight) in enumerate(zip(places, given, strict=True), start):
-                np.dot(weight, lines[at], out=sums[i])
-            continue
-        matrix = np.zeros((len(places), last - first + 1), np.float32)
-        np.add.at(matrix, (np.arange(len(places))[:, None], places - first), given)
-        np.dot(matrix, lines[first : last + 1], out=sums[start : start + len(places)])
+    for at, weight, out in zip(place, weights, sums, strict=True):
+        side_by_side = at[-1] - at[0] == len(at) - 1
+        np.dot(weight, lines[at[0] : at[-1] + 1] if side_by_side else lines[at], out=out)
     return sums
+
+
+def _sums_of_columns(lines: Array, place: Array, weights: Array) -> Array:
+    """As `weighted_sums`, of arrays: columns of a few rows each, multiplied in blocks of one size.
+
+    So a column comes out the same, to the last bit, whatever rows it is computed with.
+    """
+    count, values = len(place), lines.shape[1]
+    padded = lines
+    if values % VALUES:
+        padded = np.zeros((len(lines), -(-values // VALUES) * VALUES), np.float32)
+        padded[:, :values] = lines
+    if not np.isfinite(padded).all():  # a product with a weight of 0 would carry it to its neighbours
+        return _sums_of_rows(lines, place, weights)
+    sums = np.empty((count, padded.shape[1]), np.float32)
+    for start in range(0, count, TOGETHER):
+        places = place[start : start + TOGETHER]
+        used, inside = np.unique(places, return_inverse=True)
+        matrix = np.zeros((len(places), len(used)), np.float32)
+        np.add.at(
+            matrix, (np.arange(len(places))[:, None], inside.reshape(places.shape)), weights[start : start + TOGETHER]
+        )
+        few = padded[used[0] : used[-1] + 1] if used[-1] - used[0] == len(used) - 1 else padded[used]
+        for first in range(0, padded.shape[1], VALUES):
+            block = slice(first, first + VALUES)
+            sums[start : start + TOGETHER, block] = matrix @ few[:, block]
+    return sums[:, :values]
 
 
 def weighted_sums(lines: torch.Tensor, place: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
