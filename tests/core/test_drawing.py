@@ -261,7 +261,7 @@ def test_two_thousand_boxes_take_seconds_and_no_recursion() -> None:
     for arrows in (chain, skips, chain + skips, ()):
         started = time.perf_counter()
         layout = lay_out(Sheet("many", boxes, arrows))
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 60  # seconds when quiet are two; a quadratic way takes minutes
         assert len(layout.cards) == count
         assert len(layout.curves) == len(arrows)
 

@@ -14,6 +14,7 @@ from pipeline_color import (
     cdl,
     clamp,
     color_convert,
+    contrast,
     curves,
     dither,
     exposure,
@@ -75,6 +76,7 @@ CASES: dict[str, Callable[[Image], Image]] = {
     "hue_shift": lambda i: hue_shift(i, degrees=40),
     "white_balance": lambda i: white_balance(i, temperature=4200),
     "gray_world": gray_world,
+    "contrast": lambda i: contrast(i, amount=1.4, pivot=0.4, brightness=0.05),
     "cdl": lambda i: cdl(i, slope=1.2, offset=0.1, power=1.3, saturation=0.8),
     "curves": lambda i: curves(i, points=[[0, 0.1], [0.4, 0.3], [1, 0.9]]),
     "tonemap": lambda i: tonemap(i, method="hable"),
@@ -91,6 +93,7 @@ IDENTITIES: list[Callable[[Image], Image]] = [
     lambda i: saturation(i, amount=1),
     lambda i: gamma(i, value=1),
     levels,
+    lambda i: contrast(i, amount=1),
     lambda i: color_convert(i, to=SRGB),
     lambda i: invert(invert(i)),
 ]
