@@ -179,7 +179,12 @@ def specification() -> dict[str, Any]:
         "aside": {"op": "flop", "inputs": {"image": "other"}},
     }
     for number, (before, _) in enumerate(CHANGES):
-        nodes[f"typed{number}"] = {"op": "soak_project.note", "inputs": image, "params": {"value": before}}
+        # With a seed of its own, since some values are the same before: of one key one runs.
+        nodes[f"typed{number}"] = {
+            "op": "soak_project.note",
+            "inputs": image,
+            "params": {"value": before, "seed": 100 + number},
+        }
     saved = [name for name in nodes if name not in ("photo", "other", "note", "mixed", "tagged")]
     return {
         "pipeline": 1,

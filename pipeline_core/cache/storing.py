@@ -24,8 +24,10 @@ SMALL = 8 << 20
 GAIN = 10.0
 """A larger one is stored when computing it again would take so many times what storing and loading it takes: then a cold
 run is slower by a tenth at most, even where no core is free for the writer."""
-COST_PER_BYTE = 0.9e-9
-"""Seconds to store and load a byte, until the folder's own figure is measured."""
+COST_PER_BYTE = 2e-9
+"""Seconds to store and load a byte, until the folder's own figure is measured with the first store: rather too many."""
+LEAST_COST = 1.5e-9
+"""No folder counts as faster: what waits to be written, and the file in the system's cache, take memory from the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Storing:
             self._writer.close()
 
     def is_worth_storing(self, recompute_seconds: float, nbytes: int) -> bool:
-        return nbytes <= SMALL or recompute_seconds >= GAIN * nbytes * self._seconds_per_byte()
+        cost = nbytes * max(self._seconds_per_byte(), LEAST_COST)
+        return nbytes <= SMALL or recompute_seconds >= GAIN * cost
 
     def _seconds_per_byte(self) -> float:
         if self._cost_per_byte is None:
