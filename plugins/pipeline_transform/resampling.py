@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -99,6 +100,8 @@ class Sums:
 
     place: np.ndarray[Any, np.dtype[np.int64]]
     weights: np.ndarray[Any, np.dtype[np.float32]]
+    size: int
+    """Pixels of the axis that is resampled."""
 
     @classmethod
     def of(cls, span: Span, size: int, kind: str, *, antialias: bool, wrap: bool) -> Sums:
@@ -110,23 +113,30 @@ class Sums:
         if not wrap:
             weights = np.where((place >= 0) & (place < size), weights, 0.0)
             place = place.clip(0, size - 1)
-        return cls(place, (weights / weights.sum(1, keepdims=True)).astype(np.float32))
+        return cls(place, (weights / weights.sum(1, keepdims=True)).astype(np.float32), size)
 
     def part(self, start: int, stop: int) -> Sums:
         """Of some pixels of the result, and counted from the first pixel that they need."""
-        place = self.place[start:stop]
-        return Sums(place - place.min(), self.weights[start:stop])
+        first, last = self.needs(start, stop)
+        return Sums(self.place[start:stop] - first, self.weights[start:stop], last - first)
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         place = self.place[start:stop]
         return int(place.min()), int(place.max()) + 1
 
+    @cached_property
+    def _blocks(self) -> list[_Block]:
+        """Of a whole axis, whose strips all ask for them."""
+        return _blocks(self.place % self.size, self.weights)
+
     def along(self, buffer: Array, axis: int) -> Array:
         """A `(B, H, W, C)` float array or tensor with one axis resampled."""
         lines = namespace(buffer).moveaxis(buffer, axis, 0)
-        flat, place = lines.reshape(buffer.shape[axis], -1), self.place % buffer.shape[axis]
+        flat, place = lines.reshape(self.size, -1), self.place % self.size
         if isinstance(flat, np.ndarray):
-            sums = (_sums_of_rows if axis == 1 else _sums_of_columns)(flat, place, self.weights)
+            # A product with a weight of 0 would carry what is not finite to its neighbours.
+            in_blocks = axis == 2 and np.isfinite(flat).all()
+            sums = _sums_of_columns(flat, self._blocks) if in_blocks else _sums_of_rows(flat, place, self.weights)
         else:
             import torch
 
@@ -165,30 +175,45 @@ def _sums_of_rows(lines: Array, place: Array, weights: Array) -> Array:
     return sums
 
 
-def _sums_of_columns(lines: Array, place: Array, weights: Array) -> Array:
-    """As `weighted_sums`, of arrays: columns of a few rows each, multiplied in blocks of one size.
+class _Block(NamedTuple):
+    """Some sums next to each other as one product: `matrix` times the lines `used`."""
 
-    So a column comes out the same, to the last bit, whatever rows it is computed with.
-    """
-    count, values = len(place), lines.shape[1]
-    padded = lines
-    if values % VALUES:
-        padded = np.zeros((len(lines), -(-values // VALUES) * VALUES), np.float32)
-        padded[:, :values] = lines
-    if not np.isfinite(padded).all():  # a product with a weight of 0 would carry it to its neighbours
-        return _sums_of_rows(lines, place, weights)
-    sums = np.empty((count, padded.shape[1]), np.float32)
-    for start in range(0, count, TOGETHER):
+    sums: slice
+    used: slice | np.ndarray[Any, np.dtype[np.int64]]
+    matrix: np.ndarray[Any, np.dtype[np.float32]]
+
+
+def _blocks(place: Array, weights: Array) -> list[_Block]:
+    found = []
+    for start in range(0, len(place), TOGETHER):
         places = place[start : start + TOGETHER]
         used, inside = np.unique(places, return_inverse=True)
         matrix = np.zeros((len(places), len(used)), np.float32)
         np.add.at(
             matrix, (np.arange(len(places))[:, None], inside.reshape(places.shape)), weights[start : start + TOGETHER]
         )
-        few = padded[used[0] : used[-1] + 1] if used[-1] - used[0] == len(used) - 1 else padded[used]
+        side_by_side = used[-1] - used[0] == len(used) - 1
+        lines = slice(int(used[0]), int(used[-1]) + 1) if side_by_side else used
+        found.append(_Block(slice(start, start + len(places)), lines, matrix))
+    return found
+
+
+def _sums_of_columns(lines: Array, blocks: list[_Block]) -> Array:
+    """As `weighted_sums`, of finite arrays: columns of a few rows each, multiplied in blocks of one size.
+
+    So a column comes out the same, to the last bit, whatever rows it is computed with.
+    """
+    values = lines.shape[1]
+    padded = lines
+    if values % VALUES:
+        padded = np.zeros((len(lines), -(-values // VALUES) * VALUES), np.float32)
+        padded[:, :values] = lines
+    sums = np.empty((blocks[-1].sums.stop, padded.shape[1]), np.float32)
+    for block in blocks:
+        few = padded[block.used]
         for first in range(0, padded.shape[1], VALUES):
-            block = slice(first, first + VALUES)
-            sums[start : start + TOGETHER, block] = matrix @ few[:, block]
+            part = slice(first, first + VALUES)
+            sums[block.sums, part] = block.matrix @ few[:, part]
     return sums[:, :values]
 
 
