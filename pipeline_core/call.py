@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from pipeline_core.devices import torch_if_loaded
 from pipeline_core.errors import OperationError
 from pipeline_core.operation import CORE_KINDS, Operation, a_kind, bind, show_kind
 from pipeline_core.values import find_kind
@@ -78,7 +78,7 @@ def _kind_type(name: str) -> type:
 def without_gradients() -> AbstractContextManager[Any]:
     """For the calling thread."""
     # Not inference_mode: that hides in-place writes from the version counter. An operation that trains turns it on.
-    torch = sys.modules.get("torch")
+    torch = torch_if_loaded()
     return torch.no_grad() if torch is not None else nullcontext()
 
 
@@ -91,13 +91,13 @@ class restored:  # noqa: N801  a context manager, read as one
         self.folder = working_folder() if folder is None else folder
 
     def __enter__(self) -> None:
-        torch = sys.modules.get("torch")
+        torch = torch_if_loaded()
         self.dtype = torch.get_default_dtype() if torch is not None else None
 
     def __exit__(self, *_: object) -> None:
         if self.folder and working_folder() != self.folder:
             os.chdir(self.folder)
-        torch = sys.modules.get("torch")
+        torch = torch_if_loaded()
         if torch is not None and torch.get_default_dtype() != (self.dtype or torch.float32):
             torch.set_default_dtype(self.dtype or torch.float32)
 

@@ -45,6 +45,15 @@ def _has_driver() -> bool:
     return True
 
 
+def torch_if_loaded() -> Any:
+    """torch where somebody has imported it, else None; waits for a thread that is at it."""
+    if "torch" not in sys.modules:
+        return None
+    import torch  # not out of sys.modules, where it lies before it is whole
+
+    return torch
+
+
 def transfer(tensor: Any, device: str) -> Any:
     """A torch tensor on a device, itself where it is there.
 

@@ -7,7 +7,6 @@ builds the network from it; here is no torch.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from pipeline_core.devices import torch_if_loaded
 from pipeline_core.image import KindError
 
 
@@ -92,7 +92,7 @@ class Model:
 
 
 def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
+    torch = torch_if_loaded()
     return torch is not None and isinstance(value, torch.Tensor)
 
 

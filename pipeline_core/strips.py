@@ -9,7 +9,6 @@ too, to be kept, and steps that leave cores idle are run on several strips at on
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 
 from pipeline_core.buffers import pool
 from pipeline_core.call import checked, restored, without_gradients
+from pipeline_core.devices import torch_if_loaded
 from pipeline_core.errors import Cancelled, PipelineError
 from pipeline_core.frames import Frame, Frames, NotInStrips, Part, frame_of
 from pipeline_core.groups import SMALL
@@ -372,7 +372,7 @@ class _in_one_thread:  # noqa: N801  a context manager, read as one
     __slots__ = ("count",)
 
     def __enter__(self) -> None:
-        torch = sys.modules.get("torch")
+        torch = torch_if_loaded()
         self.count = torch.get_num_threads() if torch is not None else 1
         if torch is not None and self.count > 1:
             torch.set_num_threads(1)
@@ -383,7 +383,7 @@ class _in_one_thread:  # noqa: N801  a context manager, read as one
 
     def __exit__(self, *_: object) -> None:
         if self.count > 1:
-            sys.modules["torch"].set_num_threads(self.count)
+            torch_if_loaded().set_num_threads(self.count)
 
 
 class _Rows:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from pipeline_core.devices import transfer
+from pipeline_core.devices import torch_if_loaded, transfer
 
 Tree = Any
 """JSON: null, booleans, numbers, strings, and lists and objects that hold them."""
@@ -32,7 +31,7 @@ class UnstorableError(TypeError):
 
 def is_tensor(value: Any) -> bool:
     """Whether it is a torch tensor, without importing torch."""
-    torch = sys.modules.get("torch")
+    torch = torch_if_loaded()
     return torch is not None and isinstance(value, torch.Tensor)
 
 

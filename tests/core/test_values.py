@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,3 +53,21 @@ def test_a_write_into_any_buffer_shows() -> None:
         before = fingerprint(value)
         value.buffer[0, 0, 0, 0] = 1
         assert fingerprint(value) != before
+
+
+def test_torch_is_not_used_while_another_thread_imports_it() -> None:
+    """It lies in `sys.modules` long before it is whole, and plugins import it when they first need it."""
+    code = (
+        "import threading\n"
+        "import numpy as np\n"
+        "from pipeline_core.call import restored, without_gradients\n"
+        "from pipeline_core.values import is_tensor\n"
+        "thread = threading.Thread(target=lambda: __import__('torch'))\n"
+        "thread.start()\n"
+        "while thread.is_alive():\n"
+        "    assert not is_tensor(np.zeros(1))\n"
+        "    with restored(), without_gradients():\n"
+        "        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
