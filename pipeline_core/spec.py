@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline_core.document import Document, read_document
 from pipeline_core.errors import MAX_PROBLEMS, TOO_MANY, Location, Problem, SpecError, did_you_mean, listing
+from pipeline_core.garbage import held
 from pipeline_core.schema import checker, explain, plain, show
 
 MAX_SECTION = {"params": 1_000, "nodes": 10_000, "outputs": 1_000}
@@ -120,8 +121,8 @@ class NodeSpec(_Frozen):
     """One use of an operation."""
 
     op: str
-    inputs: dict[str, Links] = {}
-    params: dict[str, Any] = {}
+    inputs: dict[str, Links] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
     cache: CachePolicy | None = None
 
 
@@ -132,16 +133,16 @@ class OutputSpec(_Frozen):
 
     from_: str = Field(alias="from")
     path: str | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Spec(_Frozen):
     """A whole pipeline as its file says it. `$schema` is for the editor and means nothing to a run."""
 
     pipeline: Literal[1]
-    params: dict[Name, ParamSpec] = {}
+    params: dict[Name, ParamSpec] = Field(default_factory=dict)
     nodes: dict[Name, NodeSpec]
-    outputs: dict[Name, OutputSpec] = {}
+    outputs: dict[Name, OutputSpec] = Field(default_factory=dict)
     editor_schema: str | None = Field(default=None, alias="$schema")
 
     _document: Document | None = PrivateAttr(default=None)
@@ -189,6 +190,7 @@ def read_spec(path: str | Path) -> tuple[Spec | None, list[Problem]]:
     return parse_spec(raw, file, folder=Path(path).parent)
 
 
+@held()
 def parse_spec(raw: bytes, file: str, *, folder: Path | None = None) -> tuple[Spec | None, list[Problem]]:
     """As `read_spec`, from bytes; `file` names them in messages and tells JSON by its ending."""
     document = read_document(raw, file)
