@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import copy
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,8 @@ from torch import nn
 OUT = Path(__file__).with_name("out")
 SAVING, TELLING = 30, 10
 """Seconds between checkpoints, and between lines of the log."""
+WARMING = 200
+"""Steps until the rate is what it is to be."""
 
 
 def options(minutes: float, batch: int, what: str | None) -> argparse.ArgumentParser:
@@ -95,7 +99,30 @@ def follow(mean: nn.Module, network: nn.Module, keep: float) -> None:
     torch._foreach_lerp_([*mean.parameters()], [*network.parameters()], 1 - keep)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """For all that it trains."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def half(device: str) -> torch.autocast:
+    """Computed in bfloat16, which takes half as long; what is trained stays float32."""
+    return torch.autocast(device.partition(":")[0], torch.bfloat16)
+
+
+class Learner:
+    """A network, the running mean of its numbers, and Adam, whose rate warms up and then falls like a cosine."""
+
+    def __init__(self, network: nn.Module, rate: float, *, keep: float, clip: float) -> None:
+        """`keep` is how much of the mean stays in a step, `clip` the largest norm of a gradient."""
+        self.network, self.mean, self.rate, self.keep, self.clip = network, copy.deepcopy(network), rate, keep, clip
+        self.optimizer = torch.optim.Adam(network.parameters(), rate, betas=(0.9, 0.99))
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
+
+    def learn(self, loss: torch.Tensor, step: int, done: float) -> None:
+        """One step down the gradient."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.optimizer.step()
+        follow(self.mean, self.network, min(self.keep, (step + 1) / (step + 21)))

@@ -10,7 +10,6 @@ Killed and started again, it goes on from its last checkpoint, in `training/out`
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +20,7 @@ from pipeline_models.networks import in_channels_last, make
 from pipeline_models.networks.gated_denoiser import SPREAD
 from torch import Tensor, nn
 
-from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.course import OUT, Course, Learner, cost, half, options, prepare
 from training.crops import Crops, between, of_photographs, swapped
 from training.inpaint import psnr
 from training.photographs import HELD_BACK, SOURCE, photograph
@@ -30,7 +29,7 @@ from training.weights import write_model
 NAME = "photo-denoise"
 CONFIG: dict[str, Any] = {"channels": 3, "widths": [32, 64, 96], "down": [2, 2], "middle": 3, "up": [2, 2]}
 SIDE, SCALES = 96, (1.0, 0.75, 0.5)
-RATE, WARMING, AVERAGING = 1.2e-3, 200, 0.998
+RATE, AVERAGING = 1.2e-3, 0.998
 WEAKEST, STRONGEST = 0.008, 0.25
 """Standard deviations of the noise."""
 
@@ -76,27 +75,18 @@ def main() -> None:
     given = options(40, 12, __doc__).parse_args()
     prepare(given)
     network = in_channels_last(make("gated_denoiser", CONFIG).to(given.device))
-    mean = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    learner = Learner(network, RATE, keep=AVERAGING, clip=1.0)
     crops = of_photographs(SIDE, SCALES, given.device)
-    parts = {"network": network, "mean": mean, "optimizer": optimizer}
-    course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", parts, given.device)
+    course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", learner.parts, given.device)
     for step, done in course:
-        set_rate(optimizer, RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2))
         wanted, noisy, strength = batch(crops, given.batch)
-        with torch.autocast(
-            given.device.partition(":")[0], torch.bfloat16
-        ):  # half as long; what is trained stays float32
+        with half(given.device):
             found = network(noisy.contiguous(memory_format=torch.channels_last), strength)
         # By the noise, nearly, so that weak noise counts as much as strong.
         loss = ((found.float() - wanted) ** 2 / (strength * SPREAD)).mean((1, 2, 3)).add(1e-6).sqrt().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        follow(mean, network, min(AVERAGING, (step + 1) / (step + 21)))
+        learner.learn(loss, step, done)
         course.told = {"loss": loss.detach()}
-    mean.cpu()
+    mean = learner.mean.cpu()
     figures = {
         "psnr_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(mean).items()},
         "on": "photographs held back from training, normal noise of deviation 10, 25 and 50 of 255",

@@ -10,7 +10,6 @@ Killed and started again, it goes on from its last checkpoint, in `training/out`
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,7 +21,7 @@ from pipeline_models.inpaint.diffusion import diffused
 from pipeline_models.networks import in_channels_last, make
 from torch import Tensor, nn
 
-from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.course import OUT, Course, Learner, cost, half, options, prepare
 from training.crops import Crops, between, of_photographs, swapped
 from training.holes import irregular
 from training.photographs import HELD_BACK, SOURCE, photograph
@@ -31,7 +30,7 @@ from training.weights import write_model
 NAME = "photo-inpaint"
 CONFIG: dict[str, Any] = {"channels": 3, "widths": [32, 64, 96], "down": [1, 2], "middle": 3, "up": [2, 2]}
 SIDE, SCALES = 128, (1.0, 0.75, 0.5)
-RATE, WARMING, AVERAGING, SQUARES_FROM = 1.2e-3, 200, 0.998, 0.55
+RATE, AVERAGING, SQUARES_FROM = 1.2e-3, 0.998, 0.55
 SPREAD = 0.25
 """Colours are given to the network as differences from their mean, in units of this."""
 
@@ -116,26 +115,17 @@ def main() -> None:
     given = options(40, 12, __doc__).parse_args()
     prepare(given)
     network = in_channels_last(make("gated_inpainter", CONFIG).to(given.device))
-    mean = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    learner = Learner(network, RATE, keep=AVERAGING, clip=1.0)
     crops = of_photographs(SIDE, SCALES, given.device)
     holes = Crops([*drawn(HOLES, 1)], SIDE, given.device)
-    parts = {"network": network, "mean": mean, "optimizer": optimizer}
-    course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", parts, given.device)
+    course = Course(given.minutes, given.checkpoint or OUT / f"{NAME}.pt", learner.parts, given.device)
     for (step, done), (wanted, filled, hole) in zip(course, batches(crops, holes, given.batch), strict=False):
-        set_rate(optimizer, RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2))
-        with torch.autocast(
-            given.device.partition(":")[0], torch.bfloat16
-        ):  # half as long; what is trained stays float32
+        with half(given.device):
             found = network(filled.contiguous(memory_format=torch.channels_last), hole)
         loss = loss_of(found.float(), wanted, hole, squares=done > SQUARES_FROM)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        follow(mean, network, min(AVERAGING, (step + 1) / (step + 21)))
+        learner.learn(loss, step, done)
         course.told = {"loss": loss.detach()}
-    mean.cpu()
+    mean = learner.mean.cpu()
     figures = {
         "psnr_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(mean).items()},
         "on": "photographs held back from training, irregular holes over 10, 17.5 and 25 %, whole picture",

@@ -13,7 +13,6 @@ Killed and started again, it goes on from its last checkpoint, in `training/out`
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -23,14 +22,14 @@ from pipeline_models.networks.residual_upscaler import ResidualUpscaler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.course import OUT, Course, cost, follow, options, prepare, set_rate
+from training.course import OUT, Course, Learner, cost, half, options, prepare
 from training.crops import Crops, between, of_photographs, swapped
 from training.photographs import HELD_BACK, SOURCE, photograph
 from training.weights import write_model
 
 GIVEN = {2: 40, 4: 24}
 SCALES = (1.0, 0.8, 0.64, 0.5)
-RATE, WARMING, AVERAGING = 1.5e-3, 200, 0.999
+RATE, AVERAGING = 1.5e-3, 0.999
 SQUARES_FROM, QUADRATIC = 0.8, (0.001, 0.05)
 """Errors up to about this count by their square, larger ones by their size; at first and then."""
 
@@ -147,27 +146,18 @@ def main() -> None:
     factor: int = given.factor
     name = f"photo-x{factor}"
     network = begun(factor, given.device)
-    mean = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    learner = Learner(network, RATE, keep=AVERAGING, clip=0.5)
     crops = of_photographs(GIVEN[factor] * factor, SCALES, given.device)
-    parts = {"network": network, "mean": mean, "optimizer": optimizer}
-    course = Course(given.minutes, given.checkpoint or OUT / f"{name}.pt", parts, given.device)
+    course = Course(given.minutes, given.checkpoint or OUT / f"{name}.pt", learner.parts, given.device)
     for step, done in course:
-        set_rate(optimizer, RATE * min(1.0, (step + 1) / WARMING) * max(0.01, (1 + math.cos(math.pi * done)) / 2))
         wanted = wanted_batch(crops, given.batch)
         small = shrunk(wanted, factor).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            given.device.partition(":")[0], torch.bfloat16
-        ):  # half as long; what is trained stays float32
+        with half(given.device):
             found = network(small)
         loss = loss_of(found.float(), wanted, QUADRATIC[done > SQUARES_FROM])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own lack
-        nn.utils.clip_grad_norm_(network.parameters(), 0.5)
-        optimizer.step()
-        follow(mean, network, min(AVERAGING, (step + 1) / (step + 21)))
+        learner.learn(loss, step, done)
         course.told = {"loss": loss.detach()}
-    mean.cpu()
+    mean = learner.mean.cpu()
     figures: dict[str, Any] = {
         "psnr_luma_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(mean, factor).items()},
         "on": "photographs held back from training, shrunk by antialiased bicubic, borders shaved",
