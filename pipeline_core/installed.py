@@ -50,20 +50,32 @@ class Plugin:
 def discover() -> list[Plugin]:
     """Every installed plugin, not yet imported, sorted by name."""
     found: dict[str, Plugin] = {}
-    known: dict[int, tuple[str, str]] = {}  # parsing it takes milliseconds, and a distribution may bring many plugins
+    known: dict[int, tuple[str, str, str | None]] = {}  # reading it takes milliseconds, and it may bring many plugins
     for entry in importlib.metadata.entry_points(group=GROUP):
         module = entry.value.partition(":")[0]
         distribution = entry.dist
         if id(distribution) not in known:
-            known[id(distribution)] = _name_and_version(distribution)
-        found[module] = Plugin(module, entry.name, *known[id(distribution)], _source(module, distribution))
+            known[id(distribution)] = (*_name_and_version(distribution), _recorded(distribution))
+        name, version, source = known[id(distribution)]
+        found[module] = Plugin(module, entry.name, name, version, _read(module) if source is None else source)
     return sorted(found.values(), key=lambda plugin: plugin.name)
 
 
-def _source(module: str, distribution: importlib.metadata.Distribution | None) -> str:
+def _recorded(distribution: importlib.metadata.Distribution | None) -> str | None:
+    """The digest of what was installed; None where the files themselves have to be read."""
     if distribution is None or _is_editable(distribution):
-        return digest_of_sources(module)
+        return None
     return digest_of_recorded(distribution.read_text("RECORD") or "")
+
+
+_digests: dict[str, str] = {}
+"""Of editable plugins' sources when last read. True of an imported one, whatever happens to its files since."""
+
+
+def _read(module: str) -> str:
+    if module not in _digests or module not in sys.modules:
+        _digests[module] = digest_of_sources(module)
+    return _digests[module]
 
 
 def _is_editable(distribution: importlib.metadata.Distribution) -> bool:

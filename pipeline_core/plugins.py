@@ -110,11 +110,10 @@ class Catalogue:
         """The same operation with its function, its plugin imported. PluginError if that fails."""
         key = (operation.plugin, operation.name)
         if key not in self._loaded:
-            functions = import_operations(operation.plugin)
-            for name, loaded in functions.items():
-                described = self._by_plugin.get((operation.plugin, name))
+            for function in import_functions(operation.plugin):  # read and judged when the catalogue was made
+                described = self._by_plugin.get((operation.plugin, getattr(function, "__name__", "")))
                 if described is not None:
-                    self._loaded[operation.plugin, name] = replace(described, function=loaded.function)
+                    self._loaded[operation.plugin, described.name] = replace(described, function=function)
             if key not in self._loaded:
                 raise PluginError(f"plugin '{operation.plugin}' no longer offers '{operation.name}'")
         return self._loaded[key]
@@ -234,6 +233,17 @@ def _answer(name: str) -> dict[str, Any]:
 
 
 def import_operations(name: str) -> dict[str, Operation]:
+    """What one plugin offers, read from its functions. PluginError, naming the plugin, whatever goes wrong in it."""
+    found: dict[str, Operation] = {}
+    for function in import_functions(name):
+        operation = read(function, plugin=name)
+        if operation.name in found:
+            raise PluginError(f"it offers '{operation.name}' twice")
+        found[operation.name] = operation
+    return found
+
+
+def import_functions(name: str) -> list[Callable[..., Any]]:
     """Imports one plugin and asks its hook. PluginError, naming the plugin, whatever goes wrong in it."""
     try:
         module = importlib.import_module(name)
@@ -251,13 +261,7 @@ def import_operations(name: str) -> dict[str, Operation]:
         raise PluginError(f"its hook failed: {_named(error)}") from error
     if not functions:
         raise PluginError("it offers nothing; write '@hookimpl def operations(): return [...]'")
-    found: dict[str, Operation] = {}
-    for function in functions:
-        operation = read(function, plugin=name)
-        if operation.name in found:
-            raise PluginError(f"it offers '{operation.name}' twice")
-        found[operation.name] = operation
-    return found
+    return functions
 
 
 def _named(error: BaseException) -> str:
