@@ -53,8 +53,7 @@ def main() -> None:
     print(f"{machine()}; {width} x {height}, {given.rounds} alternating rounds")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        half, cut = (width // 2, height // 2), (width // 20, height // 20, width * 2 // 5, height * 2 // 5)
-        prepare(folder, width, height, half, cut)
+        half, cut = prepare(folder, width, height)
         peers = Peers(folder, half, cut)
 
         def ours() -> None:
@@ -72,14 +71,16 @@ def main() -> None:
         table("whole commands", command(folder), commands(folder, half, cut), given.rounds)
 
 
-def prepare(folder: Path, width: int, height: int, half: tuple[int, int], cut: tuple[int, int, int, int]) -> None:
-    """The two pictures and the pipeline file."""
+def prepare(folder: Path, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """The two pictures, the pipeline file and that of libvips; the size after halving, and what is cut then."""
+    half, cut = (width // 2, height // 2), (width // 20, height // 20, width * 2 // 5, height * 2 // 5)
     pixels = photo(width, height)
     for name, found in (("a", pixels), ("b", np.ascontiguousarray(pixels[::-1, ::-1]))):
         PIL.Image.fromarray(found).save(folder / f"{name}.png", compress_level=6)
     x, y, cw, ch = cut
     (folder / "asset.yaml").write_text(FILE.format(w=half[0], h=half[1], x=x, y=y, cw=cw, ch=ch))
     (folder / "vips.py").write_text(VIPS)
+    return half, cut
 
 
 def command(folder: Path) -> Job:

@@ -65,9 +65,11 @@ def prepare(side: int) -> None:
     import numpy as np
     import pyvips
 
-    from benchmarks.asset import HEIGHT, WIDTH, Asset
+    from benchmarks.asset import HEIGHT, WIDTH
+    from benchmarks.asset import prepare as prepare_asset
 
-    Asset(Path(), WIDTH, HEIGHT)
+    half, cut = prepare_asset(Path(), WIDTH, HEIGHT)
+    Path("sizes").write_text(" ".join(map(str, (*half, *cut))))
     Path("large.yaml").write_text(FILE.format(side=side))
     ramp = np.linspace(0, 200, 512)[:, None, None]
     tile = (np.random.default_rng(0).random((512, 512, 4)) * 40 + ramp).astype(np.uint8)
@@ -90,19 +92,6 @@ def vips_large() -> None:
     alpha = small.extract_band(3)
     result = ((small.extract_band(0, n=3) / alpha).bandjoin(alpha) * 255).rint().cast("uchar")
     result.copy(interpretation="srgb").tiffsave("vips.tif", compression="deflate")
-
-
-def vips_asset() -> None:
-    """As `benchmarks.asset` has it, without what that imports."""
-    import pyvips
-
-    a, b = (pyvips.Image.new_from_file(f"{name}.png") for name in "ab")
-    half = a.composite2(b, "multiply").composite2(b, "over").cast("uchar").resize(0.5, kernel="lanczos3")
-    turned = half.similarity(angle=-10, interpolate=pyvips.Interpolate.new("bilinear"))
-    left, upper = (turned.width - half.width) // 2, (turned.height - half.height) // 2
-    cut = turned.crop(left + 192, upper + 108, 1536, 864)
-    sharp = cut + (cut - cut.gaussblur(2.0)) * 1.0
-    sharp.cast("uchar").pngsave("vips.png", compression=1)
 
 
 def chain() -> None:
@@ -144,7 +133,7 @@ def compare(what: str, folder: Path, ours: list[str], theirs: list[str]) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory")
     parser.add_argument("--side", type=int, default=8192)
-    jobs = {"prepare": prepare, "vips_large": vips_large, "vips_asset": vips_asset, "chain": chain}
+    jobs = {"prepare": prepare, "vips_large": vips_large, "chain": chain}
     parser.add_argument("--job", choices=jobs, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:
@@ -159,7 +148,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(*mine, "prepare", folder=folder)
-        compare("4K asset", folder, [*ours, "asset.yaml"], [*mine, "vips_asset"])
+        sizes = (folder / "sizes").read_text().split()
+        compare("4K asset", folder, [*ours, "asset.yaml"], ["vips.py", ".", *sizes])
         compare(f"{given.side:,} x {given.side:,}", folder, [*ours, "large.yaml"], [*mine, "vips_large"])
     sys.stdout.flush()
     subprocess.run([sys.executable, *mine, "chain"], check=True)
