@@ -12,7 +12,6 @@ import struct
 from collections.abc import Mapping
 
 import numpy as np
-import PIL.Image
 
 from pipeline_core import OperationError
 from pipeline_io import apart, exif, icc, png, xmp
@@ -57,6 +56,8 @@ def encode(
     subsampling: str,
 ) -> bytes:
     """An AVIF of `(H, W, 3 or 4)` uint8 pixels with straight alpha."""
+    import PIL.Image
+
     out = io.BytesIO()
     tagged = color != "srgb_rec709_scene" and icc.named(color)
     PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(

@@ -12,13 +12,15 @@ import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-import OpenImageIO
 
 from pipeline_core import OperationError
 from pipeline_io import exr_header, icc
+
+if TYPE_CHECKING:
+    import OpenImageIO
 
 Codec = Literal["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
 
@@ -75,6 +77,8 @@ class Stream:
         codec: Codec,
         level: int,
     ) -> None:
+        import OpenImageIO
+
         height, width, samples = shape
         spec = OpenImageIO.ImageSpec(width, height, samples, "half" if dtype == "float16" else "float")
         spec.channelnames = channels
@@ -114,6 +118,8 @@ class Stream:
 
 
 def _failed(out: OpenImageIO.ImageOutput | None) -> OperationError:
+    import OpenImageIO
+
     return OperationError(f"the exr file can not be made: {(out or OpenImageIO).geterror()}")
 
 

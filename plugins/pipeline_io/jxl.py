@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenImageIO
 
 from pipeline_core import OperationError
 from pipeline_io import apart, png, xmp
@@ -48,6 +47,8 @@ def probe(content: bytes) -> Facts:
 
 def encode(pixels: np.ndarray[Any, Any], *, color: str, meta: Mapping[str, str], quality: int, lossless: bool) -> bytes:
     """A JPEG XL of `(H, W, 1, 3 or 4)` uint8, uint16, float16 or float32 pixels with straight alpha."""
+    import OpenImageIO
+
     usual = "lin_rec709_scene" if pixels.dtype.kind == "f" else "srgb_rec709_scene"
     if pixels.shape[2] == 1 and color in png.CODES and color != usual:
         pixels = pixels.repeat(3, axis=2)  # only colour can be named

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenImageIO
 
 from pipeline_core import OperationError
 from pipeline_io.facts import Facts
@@ -38,6 +37,8 @@ def decode(content: bytes, facts: Facts) -> Array:
 
 
 def _read(name: str, facts: Facts) -> Array:
+    import OpenImageIO
+
     settings = OpenImageIO.ImageSpec()
     settings.attribute("oiio:UnassociatedAlpha", 1)
     settings.attribute("oiio:reorient", 0)

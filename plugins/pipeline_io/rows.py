@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import numpy as np
-import OpenImageIO
 
 from pipeline_core import Image, OperationError, Rows
 from pipeline_io import apart, exr
@@ -168,6 +167,8 @@ def _named(path: Path, read: Read) -> Read:
 
 def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Read, int] | None:
     """By OpenImageIO in this process, as `native` does it; None where its rows are not those that the facts say."""
+    import OpenImageIO
+
     settings = OpenImageIO.ImageSpec()
     settings.attribute("oiio:UnassociatedAlpha", 1)
     settings.attribute("oiio:reorient", 0)

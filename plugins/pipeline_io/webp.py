@@ -7,7 +7,6 @@ import struct
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import PIL.Image
 
 from pipeline_core import OperationError
 from pipeline_io import exif, icc, xmp
@@ -49,6 +48,8 @@ def encode(
     lossless: bool,
 ) -> bytes:
     """A WebP of `(H, W, 3 or 4)` uint8 pixels with straight alpha; colour under alpha 0 is kept."""
+    import PIL.Image
+
     if max(pixels.shape[:2]) > MOST:
         raise OperationError(f"webp holds at most {MOST} pixels on a side, got {pixels.shape[1]}x{pixels.shape[0]}")
     out = io.BytesIO()

@@ -6,10 +6,10 @@ property of our own. Source: ISO 16684-1 (XMP); RDF as in Adobe's XMP specificat
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 NAMESPACE = "urn:pipeline-core:image:1"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -31,7 +31,7 @@ def write_packet(meta: Mapping[str, str]) -> bytes:
             fields.append(
                 f"<dc:{field}><rdf:{container}><rdf:li{language}>{text}</rdf:li></rdf:{container}></dc:{field}>"
             )
-    whole = escape(json.dumps(dict(meta), ensure_ascii=True, sort_keys=True, separators=(",", ":")))
+    whole = html.escape(json.dumps(dict(meta), ensure_ascii=True, sort_keys=True, separators=(",", ":")), quote=False)
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">'
@@ -69,7 +69,7 @@ def _from_json(text: str | None) -> dict[str, str]:
 
 def _for_xml(text: str) -> str:
     """Escaped, without the characters that XML 1.0 can't hold at all."""
-    return escape(
+    return html.escape(
         "".join(c for c in text if c in "\t\n\r" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff")
     )
 
