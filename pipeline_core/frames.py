@@ -17,6 +17,8 @@ DEAREST = 1.5
 """How many rows may be made for one that is wanted: margins are made again for every strip."""
 LARGEST = 16
 """How many times as large strips become to spare margins."""
+CHEAP, ROOMY, FEWEST = 1.1, 8 << 20, 16
+"""Strips with margins become larger than they need to be until these cost no more than that, they take so many bytes, or are so few."""
 LOOKED_AT = 24
 """Strips of which it is reckoned what their margins cost."""
 
@@ -123,13 +125,21 @@ class Frames:
         return start, stop
 
     def rows_of_a_strip(self) -> int:
-        """Of the highest end: as many as fit a core's cache, but enough that margins are less than half of the work."""
+        """Of the highest end: as many as fit a core's cache, but enough that margins are a small part of the work."""
         largest = max(self.of.values(), key=lambda frame: frame.nbytes)
         wanted = max(LEAST, STRIP * largest.height // largest.nbytes)
         rows = max(1, wanted * self.height // largest.height)
-        most = LARGEST * rows
-        while self.has_margins and rows < min(most, self.height) and self.dearness(rows) > DEAREST:
-            rows += -(-rows // 2)
+        if not self.has_margins:
+            return min(rows, self.height)
+        most = min(LARGEST * rows, self.height)
+        roomy = min(ROOMY * self.height // largest.nbytes, self.height // FEWEST)
+        while rows < most and (dearness := self.dearness(rows)) > CHEAP:
+            if dearness > DEAREST:
+                rows += -(-rows // 2)
+            elif rows < roomy:
+                rows = min(rows + -(-rows // 2), roomy)
+            else:
+                break
         return min(rows, self.height)
 
     def dearness(self, rows: int, without: int | None = None) -> float:

@@ -2,8 +2,8 @@
 
 For rows of the outputs it is reckoned back which rows every step needs; at the frame's edge a step sees the edge itself,
 anywhere else a margin, which is cut off what it gives. What somebody outside reads is put together in reused memory, or
-written to its file from the top to the bottom. The first strips are measured: what turns out dear to make is put together
-too, to be kept, and steps that leave cores idle are run on several strips at once.
+written to its file from the top to the bottom. Several strips are worked on at once, each in one thread. Where there is a cache the
+first ones are measured: what turns out dear to make is put together too, to be kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from pipeline_core.image import Raster
 from pipeline_core.operation import Operation
 from pipeline_core.plan import Source
 from pipeline_core.rows import RowFile, Rows, Span
+from pipeline_core.tiles import in_one_core
 from pipeline_core.values import is_tensor
 
 Values = tuple[Any, ...]
@@ -36,7 +38,7 @@ Values = tuple[Any, ...]
 KEPT = 31 << 20
 """The largest block of freed memory that the C library keeps for later."""
 PROBES = 2
-"""Strips that are run first, one after the other, and measured; the last of them counts."""
+"""Strips that are run first, one after the other, where a cache asks what each step takes; the last of them counts."""
 
 
 class FileFailed(Exception):  # noqa: N818  it carries the error
@@ -156,11 +158,14 @@ class _Strips:
         told: Callable[[int, int], None],
     ) -> Made:
         started = time.perf_counter()
-        with restored(), without_gradients(), _in_one_thread():
-            spent, busy = self._probe(worth_keeping, told)
-            left = iter(range(PROBES, self.count))
-            count = min(round(jobs / max(busy, 1.0)), self.count - PROBES)
-            done = itertools.count(PROBES + 1)
+        workers = min(jobs, self.count)
+        with restored(), without_gradients(), _in_one_thread(), in_one_core() if workers > 1 else nullcontext():
+            spent = dict.fromkeys(self.readers, 0.0)
+            first = 0
+            if worth_keeping is not None:
+                first = self._probe(worth_keeping, told, spent)
+            left = iter(range(first, self.count))
+            done = itertools.count(first + 1)
 
             def work() -> None:
                 own = dict.fromkeys(spent, 0.0)
@@ -182,7 +187,7 @@ class _Strips:
                     for index, seconds in own.items():
                         spent[index] += seconds
 
-            threads = [threading.Thread(target=copy_context().run, args=(work,)) for _ in range(count - 1)]
+            threads = [threading.Thread(target=copy_context().run, args=(work,)) for _ in range(workers - 1)]
             for thread in threads:
                 thread.start()
             work()
@@ -192,27 +197,15 @@ class _Strips:
             raise self.failures[0]
         return self._made(spent, time.perf_counter() - started)
 
-    def _probe(
-        self,
-        worth_keeping: WorthKeeping | None,
-        told: Callable[[int, int], None],
-    ) -> tuple[dict[int, float], float]:
-        """(seconds of each step so far, how many cores the last strip kept busy)."""
-        spent: dict[int, float] = dict.fromkeys(self.readers, 0.0)
+    def _probe(self, worth_keeping: WorthKeeping, told: Callable[[int, int], None], spent: dict[int, float]) -> int:
+        """How many strips were run to see what is worth keeping."""
         kept: list[tuple[_Strip, dict[int, _Rows]]] = []
-        busy = 1.0
+        before = dict(spent)
         for number in range(min(PROBES, self.count)):
             before = dict(spent)
-            wall, cpu = time.perf_counter(), time.process_time()
             strip = self._take(number, spent)
-            strips = self._carry_out(strip, spent, keeps=worth_keeping is not None)
-            if worth_keeping is not None:
-                kept.append((strip, strips))
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            busy = cpu / wall if wall else 1.0
+            kept.append((strip, self._carry_out(strip, spent, keeps=True)))
             told(number + 1, self.count)
-        if worth_keeping is None:
-            return spent, busy
         last = kept[-1][1]
         heights = {i: self.frames.of[i].height for i in last}
         seconds = {i: (spent[i] - before[i]) * heights[i] / rows.rows for i, rows in last.items()}
@@ -222,7 +215,7 @@ class _Strips:
             self.whole[index] = []
             for strip, strips in kept:
                 self._put(index, strips[index], strip.spans[self.frames.ends[0]])
-        return spent, busy
+        return len(kept)
 
     def _made(self, spent: Mapping[int, float], seconds: float) -> Made:
         total = sum(spent.values()) or 1.0
@@ -330,7 +323,9 @@ class _Strips:
         """Takes the rows that are asked for over into the whole; of a strip, margins are left out."""
         parts = self.whole[index]
         if not parts:
-            parts += [_Whole(value, self.frames.of[index].height) for value in strip.values]
+            with self.taking:
+                if not parts:
+                    parts += [_Whole(value, self.frames.of[index].height) for value in strip.values]
         for whole, value in zip(parts, strip.values, strict=True):
             whole.put(_cut_rows(value, span[0] - strip.start, span[1] - strip.start), *span)
 

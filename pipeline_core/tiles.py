@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,17 @@ import numpy as np
 from pipeline_core.events import progress
 
 Work = Callable[[slice, slice], None]
+_cores_are_taken: ContextVar[bool] = ContextVar("_cores_are_taken", default=False)
+
+
+@contextmanager
+def in_one_core() -> Iterator[None]:
+    """Tiles are worked on one after the other here: the other cores have work like this of their own."""
+    token = _cores_are_taken.set(True)
+    try:
+        yield
+    finally:
+        _cores_are_taken.reset(token)
 
 
 def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> None:
@@ -30,7 +43,7 @@ def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> Non
         for y in range(0, height, side[1])
         for x in range(0, width, side[0])
     ]
-    workers = min(len(tiles), _cores())
+    workers = 1 if _cores_are_taken.get() else min(len(tiles), _cores())
     left, taking = iter(enumerate(tiles)), threading.Lock()
     failures: list[tuple[int, BaseException]] = []
 

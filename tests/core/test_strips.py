@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, operation, progress
+from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, each_tile, operation, progress
 from pipeline_core import frames as frames_module
 from pipeline_core import groups as groups_module
 from pipeline_core import strips as strips_module
@@ -308,6 +308,33 @@ def test_progress_and_cancel_between_strips() -> None:
         run_graph(made.graph(), cache=False, jobs=1, listeners=[listen])
     assert {(event.node, event.total, event.note) for event in seen} == {("last", math.ceil(HEIGHT / 16), "strips")}
     assert len(calls) < HEIGHT // 16
+
+
+def test_strips_run_side_by_side_and_each_in_one_thread() -> None:
+    both_are_here = threading.Barrier(2, timeout=20)
+    workers: set[threading.Thread] = set()
+
+    @operation(support=0)
+    def tiled(image: Image) -> Image:
+        """In tiles."""
+        result, worker = np.empty_like(image.array), threading.current_thread()
+        if worker not in workers:
+            workers.add(worker)
+            both_are_here.wait()
+
+        def work(rows: slice, columns: slice) -> None:
+            assert threading.current_thread() is worker
+            result[:, rows, columns] = image.array[:, rows, columns] + 1
+
+        each_tile(image.width, image.height, (image.width, 4), work)
+        return image.with_array(result)
+
+    made = Pipeline()
+    made.output("last", made.node("last", tiled, image=made.node("photo", photo)))
+    found, events = ran(made, jobs=2)
+    assert set(in_strips(events)) == {"last"}
+    assert len(workers) == 2
+    assert np.array_equal(found.outputs["last"].array, photo().array + 1)
 
 
 def test_pictures_of_several_heights_are_run_whole() -> None:
