@@ -88,7 +88,9 @@ def _is_plain(whole: Any) -> bool:
     """Whether OpenCV can take channels out of it."""
     if not isinstance(whole, np.ndarray) or whole.shape[3] > MOST_CHANNELS:
         return False
-    return whole.strides[2:] == (whole.itemsize * whole.shape[3], whole.itemsize)
+    channels = whole.shape[3]
+    # How far it is to the next channel means nothing where there is one.
+    return whole.strides[2] == whole.itemsize * channels and (channels == 1 or whole.strides[3] == whole.itemsize)
 
 
 def _mixed(planes: Sequence[Plane], wholes: Sequence[Any], batch: int) -> Any:

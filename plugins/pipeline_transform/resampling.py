@@ -11,18 +11,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Image
+from pipeline_core import AnyRaster, Image, empty
+from pipeline_transform.moves import X_AXIS
 
 if TYPE_CHECKING:
     import torch
 
 Array = Any
 """A numpy array or a torch tensor."""
-TOGETHER = 16
+SUMS, LINES = 32, 48
+"""In one matrix product: sums, and the lines of which they are made, unless 8 sums are made of more."""
 VALUES = 64
-"""Sums and values of each in one matrix product, as many as one core multiplies by itself."""
+"""Of a line across, in one product: always as many, so that a row comes out the same whatever rows are beside it."""
+ONE_CORE = 1 << 18
+"""Products of two numbers in a matrix product that numpy leaves to the core that asks for it."""
 Filter = Literal["bilinear", "bicubic", "mitchell", "lanczos3"]
 
 
@@ -124,24 +129,103 @@ class Sums:
         place = self.place[start:stop]
         return int(place.min()), int(place.max()) + 1
 
-    @cached_property
-    def _blocks(self) -> list[_Block]:
-        """Of a whole axis, whose strips all ask for them."""
-        return _blocks(self.place % self.size, self.weights)
-
     def along(self, buffer: Array, axis: int) -> Array:
         """A `(B, H, W, C)` float array or tensor with one axis resampled."""
-        lines = namespace(buffer).moveaxis(buffer, axis, 0)
-        flat, place = lines.reshape(self.size, -1), self.place % self.size
-        if isinstance(flat, np.ndarray):
-            # A product with a weight of 0 would carry what is not finite to its neighbours.
-            in_blocks = axis == 2 and np.isfinite(flat).all()
-            sums = _sums_of_columns(flat, self._blocks) if in_blocks else _sums_of_rows(flat, place, self.weights)
-        else:
-            import torch
+        if isinstance(buffer, np.ndarray):
+            with np.errstate(invalid="ignore", over="ignore"):
+                # A product with a weight of 0 would carry what is not finite to its neighbours.
+                add = self._multiply if math.isfinite(buffer.sum()) else self._add
+            return (_across if axis == X_AXIS else _down)(add, buffer, len(self.place))
+        import torch
 
-            sums = weighted_sums(flat, torch.from_numpy(place), torch.from_numpy(self.weights))
-        return namespace(buffer).moveaxis(sums.reshape(len(place), *lines.shape[1:]), 0, axis)
+        lines = torch.moveaxis(buffer, axis, 0)
+        place, weights = torch.from_numpy(self.place % self.size), torch.from_numpy(self.weights)
+        sums = weighted_sums(lines.reshape(self.size, -1), place, weights)
+        return torch.moveaxis(sums.reshape(len(place), *lines.shape[1:]), 0, axis)
+
+    def _add(self, lines: Array, sums: Array) -> None:
+        """`sums` become those of the lines, each `(count, values)`."""
+        for at, weight, out in zip(self.place % self.size, self.weights, sums, strict=True):
+            np.dot(weight, lines[at], out=out)
+
+    def _multiply(self, lines: Array, sums: Array) -> None:
+        """As `_add`, a few sums at a time; all that is not finite is passed on to neighbours."""
+        low, high = self._span
+        if (low, high) != (0, self.size):
+            lines = lines[np.arange(low, high) % self.size]
+        products = self._products
+        values = max(16, ONE_CORE // products[0].matrix.size // 16 * 16)
+        for left in range(0, lines.shape[1], values):
+            part, into = lines[:, left : left + values], sums[:, left : left + values]
+            for used, matrix, made in products:
+                np.matmul(matrix, part[used], out=into[made])
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        """The lines that products are counted from and end with: more than there are where it wraps."""
+        low, high = self.needs(0, len(self.place))
+        return min(low, 0), max(high, self.size)
+
+    @cached_property
+    def _products(self) -> list[_Product]:
+        """All of one size but the last, so that they are made in one go."""
+        count, taps = self.place.shape
+        (low, high), place = self._span, self.place - self._span[0]
+        step = max(1e-6, (int(place[-1, 0]) - int(place[0, 0])) / count)
+        together = int(min(SUMS, max(8, (LINES - taps) / step)))
+        starts = np.arange(0, count, together)
+        first = np.minimum.reduceat(place.min(1), starts)
+        length = int((np.maximum.reduceat(place.max(1), starts) - first).max()) + 1
+        first = np.minimum(first, high - low - length)
+        block, sums = np.divmod(np.arange(count), together)
+        matrices = np.zeros((len(starts), together, length), np.float32)
+        np.add.at(matrices, (block[:, None], sums[:, None], place - first[block, None]), self.weights)
+        return [
+            _Product(slice(used, used + length), matrix[: count - start], slice(start, start + together))
+            for used, matrix, start in zip(first.tolist(), matrices, starts.tolist(), strict=True)
+        ]
+
+
+class _Product(NamedTuple):
+    """Some sums next to each other: `matrix` times the lines `used`."""
+
+    used: slice
+    matrix: np.ndarray[Any, np.dtype[np.float32]]
+    sums: slice
+
+
+Adding = Callable[[Array, Array], None]
+
+
+def _down(add: Adding, buffer: Array, count: int) -> Array:
+    """The rows of a `(B, H, W, C)` array are the lines."""
+    sums = empty((len(buffer), count, *buffer.shape[2:]))
+    for item, out in zip(buffer, sums, strict=True):
+        add(item.reshape(len(item), -1), out.reshape(count, -1))
+    return sums
+
+
+def _across(add: Adding, buffer: Array, count: int) -> Array:
+    """The columns are the lines: some rows at a time are turned, and the sums turned back."""
+    batch, height, width, channels = buffer.shape
+    rows, sums = buffer.reshape(batch * height, width, channels), empty((batch * height, count, channels))
+    together = max(1, VALUES // channels)
+    lines, made = (np.zeros((size, together, channels), np.float32) for size in (width, count))
+    for start in range(0, len(rows), together):
+        some = slice(max(0, min(start, len(rows) - together)), start + together)
+        used = len(rows[some])
+        _turn(rows[some], lines[:, :used])
+        add(lines.reshape(width, -1), made.reshape(count, -1))
+        _turn(made[:, :used], sums[some])
+    return sums.reshape(batch, height, count, channels)
+
+
+def _turn(pixels: Array, out: Array) -> None:
+    """`(H, W, C)` as `(W, H, C)`."""
+    if pixels.shape[2] <= 4:
+        cv2.transpose(pixels, out)
+    else:
+        out[:] = pixels.swapaxes(0, 1)
 
 
 def resampled(buffer: Array, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> Array:
@@ -164,57 +248,6 @@ def _overlaps(span: Span) -> tuple[Array, Array]:
     low, high = edges[:-1, None], edges[1:, None]
     place = np.floor(low) + np.arange(math.ceil(span.step) + 1)
     return place.astype(np.int64), (np.minimum(high, place + 1) - np.maximum(low, place)).clip(min=0)
-
-
-def _sums_of_rows(lines: Array, place: Array, weights: Array) -> Array:
-    """As `weighted_sums`, of arrays: long lines, of which a handful make one."""
-    sums = np.empty((len(place), lines.shape[1]), np.float32)
-    for at, weight, out in zip(place, weights, sums, strict=True):
-        side_by_side = at[-1] - at[0] == len(at) - 1
-        np.dot(weight, lines[at[0] : at[-1] + 1] if side_by_side else lines[at], out=out)
-    return sums
-
-
-class _Block(NamedTuple):
-    """Some sums next to each other as one product: `matrix` times the lines `used`."""
-
-    sums: slice
-    used: slice | np.ndarray[Any, np.dtype[np.int64]]
-    matrix: np.ndarray[Any, np.dtype[np.float32]]
-
-
-def _blocks(place: Array, weights: Array) -> list[_Block]:
-    found = []
-    for start in range(0, len(place), TOGETHER):
-        places = place[start : start + TOGETHER]
-        used, inside = np.unique(places, return_inverse=True)
-        matrix = np.zeros((len(places), len(used)), np.float32)
-        np.add.at(
-            matrix, (np.arange(len(places))[:, None], inside.reshape(places.shape)), weights[start : start + TOGETHER]
-        )
-        side_by_side = used[-1] - used[0] == len(used) - 1
-        lines = slice(int(used[0]), int(used[-1]) + 1) if side_by_side else used
-        found.append(_Block(slice(start, start + len(places)), lines, matrix))
-    return found
-
-
-def _sums_of_columns(lines: Array, blocks: list[_Block]) -> Array:
-    """As `weighted_sums`, of finite arrays: columns of a few rows each, multiplied in blocks of one size.
-
-    So a column comes out the same, to the last bit, whatever rows it is computed with.
-    """
-    values = lines.shape[1]
-    padded = lines
-    if values % VALUES:
-        padded = np.zeros((len(lines), -(-values // VALUES) * VALUES), np.float32)
-        padded[:, :values] = lines
-    sums = np.empty((blocks[-1].sums.stop, padded.shape[1]), np.float32)
-    for block in blocks:
-        few = padded[block.used]
-        for first in range(0, padded.shape[1], VALUES):
-            part = slice(first, first + VALUES)
-            sums[block.sums, part] = block.matrix @ few[:, part]
-    return sums[:, :values]
 
 
 def weighted_sums(lines: torch.Tensor, place: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, OperationError, Rows, empty, operation
+from pipeline_core import AnyRaster, OperationError, Rows, each_tile, empty, operation
 from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, picked_rows, taken, taken_both
 from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled
 
 Fit = Literal["stretch", "fit", "fill"]
+STRIP = 32
+"""Rows of a result that are made at a time."""
 Length = Annotated[int, Field(ge=1, description="pixels")]
 
 
@@ -111,11 +113,11 @@ def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span,
             pixels = columns.along(pixels, X_AXIS)
         return handed_back(source.with_buffer(pixels, wrap=result.wrap), strip)
 
-    return Rows(result, make, rows.needs)
+    return Rows(result, make) if same_height else Rows(result, make, rows.needs)
 
 
 @operation(
-    version=3,
+    version=4,
     infer=_inferred,
     rows=_in_rows,
     aliases=(
@@ -169,13 +171,32 @@ def resize(
         return handed_back(
             source.with_array(_by_opencv(source.array, across.count, down.count, flags), wrap=wrap), image
         )
-    pixels = _floats(source)
+    if source.device == "cpu":
+        return handed_back(_by_sums(source, across, down, filter, antialias, wrap), image)
+    pixels = source.pixels.permute(0, 2, 3, 1)
     axes = [(Y_AXIS, down, image.wrap[1]), (X_AXIS, across, image.wrap[0])]
     # The axis that shrinks most goes first: the other one has less to do.
     for axis, span, tiles in sorted(axes, key=lambda turn: -turn[1].step):
         if span != Span(0.0, pixels.shape[axis], pixels.shape[axis]):
             pixels = resampled(pixels, axis, span, filter, antialias=antialias, wrap=tiles)
     return handed_back(source.with_buffer(pixels, wrap=wrap), image)
+
+
+def _by_sums(
+    image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool, wrap: tuple[bool, bool]
+) -> AnyRaster:
+    """Some rows of the result after the others, so that what is between the axes stays in a core's cache."""
+    given, result = image.array, empty((image.batch, down.count, across.count, len(image.channels)))
+    rows = _sums_in_rows(image, image.like(width=across.count, height=down.count), across, down, kind, antialias)
+
+    def work(part: slice, _: slice) -> None:
+        low, high = rows.needs(part.start, part.stop)
+        inside = low >= 0 and high <= image.height
+        few = given[:, low:high] if inside else given[:, np.arange(low, high) % image.height]
+        result[:, part] = rows.make(part.start, part.stop, image.with_array(few)).array
+
+    each_tile(across.count, down.count, (across.count, STRIP), work)
+    return image.with_array(result, wrap=wrap)
 
 
 def _floats(image: AnyRaster) -> Any:
