@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Rows, empty, operation
+from pipeline_core import Color, Image, Rows, each_tile, empty, operation
 from pipeline_draw.paint import Channels, Length, Space, canvas, channel_values, mixed, names_for
 
 SRGB = "srgb_rec709_scene"
 BLACK = (0.0, 0.0, 0.0, 1.0)
 WHITE = (1.0, 1.0, 1.0, 1.0)
 CHECKS = (0.4, 0.4, 0.4, 1.0), (0.6, 0.6, 0.6, 1.0)
+BAND = 16
+"""Rows made at a time."""
 Corners = tuple[Color, Color, Color, Color]
 Kinds = Annotated[Channels, Field(description="auto: RGB, with A when a colour is not opaque")]
 
@@ -63,7 +66,7 @@ def _ramped(
     return canvas(width, height, names_for(channels, *(corners or (start, end))), space)
 
 
-@operation(infer=_ramped, device="cpu", aliases=("ramp", "linear_gradient"))
+@operation(version=2, infer=_ramped, device="cpu", aliases=("ramp", "linear_gradient"))
 def gradient(
     *,
     width: Length,
@@ -85,9 +88,21 @@ def gradient(
     """
     picture = _ramped(width=width, height=height, start=start, end=end, corners=corners, channels=channels, space=space)
     across, down = _shares(width)[None, :], _shares(height)[:, None]
-    if corners is None:
-        return picture.with_buffer(mixed(_along(across, down, angle), start, end, picture.channels))
-    return picture.with_buffer(_four(across, down, corners, picture.channels))
+    if corners is not None:
+        return _in_bands(picture, lambda rows: _four(across, down[rows], corners, picture.channels))
+    share = _along(across, down, angle)
+    return _in_bands(picture, lambda rows: mixed(share(rows), start, end, picture.channels))
+
+
+def _in_bands(picture: Image, some: Callable[[slice], Any]) -> Image:
+    """A picture made a few rows at a time, which stay in a core's cache."""
+    result = empty(picture.buffer.shape)
+
+    def work(rows: slice, _: slice) -> None:
+        result[:, rows] = some(rows)
+
+    each_tile(picture.width, picture.height, (picture.width, BAND), work)
+    return picture.with_buffer(result)
 
 
 def _shares(count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -95,15 +110,18 @@ def _shares(count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.arange(count) / max(1, count - 1)
 
 
-def _along(across: Any, down: Any, angle: float) -> Any:
-    """How far each pixel is along the angle, 0 to 1 between the outermost pixels."""
+def _along(across: Any, down: Any, angle: float) -> Callable[[slice], Any]:
+    """How far the pixels of some rows are along the angle, 0 to 1 between the outermost pixels."""
     width, height = across.size - 1, down.size - 1
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     reach = abs(cos) * width + abs(sin) * height
-    if reach < 1e-9:
-        return np.zeros((down.size, across.size))
-    share = ((across - 0.5) * width * cos + (down - 0.5) * height * sin) / reach + 0.5
-    return share.clip(0, 1)
+
+    def share(rows: slice) -> Any:
+        if reach < 1e-9:
+            return np.zeros((len(down[rows]), across.size))
+        return (((across - 0.5) * width * cos + (down[rows] - 0.5) * height * sin) / reach + 0.5).clip(0, 1)
+
+    return share
 
 
 def _four(across: Any, down: Any, corners: Corners, names: tuple[str, ...]) -> Any:
@@ -118,7 +136,7 @@ def _four(across: Any, down: Any, corners: Corners, names: tuple[str, ...]) -> A
     return colors[None].astype(np.float32)
 
 
-@operation(infer=_ramped, device="cpu", aliases=("radial_gradient",))
+@operation(version=2, infer=_ramped, device="cpu", aliases=("radial_gradient",))
 def radial(
     *,
     width: Length,
@@ -139,8 +157,12 @@ def radial(
     picture = _ramped(width=width, height=height, start=start, end=end, channels=channels, space=space)
     x, y = center or (width / 2, height / 2)
     reach = radius or math.hypot(max(x, width - x), max(y, height - y))
-    distance = np.hypot((np.arange(width) + 0.5 - x)[None, :], (np.arange(height) + 0.5 - y)[:, None])
-    return picture.with_buffer(mixed((distance / reach).clip(0, 1), start, end, picture.channels))
+    across, down = (np.arange(width) + 0.5 - x)[None, :], (np.arange(height) + 0.5 - y)[:, None]
+
+    def some(rows: slice) -> Any:
+        return mixed((np.hypot(across, down[rows]) / reach).clip(0, 1), start, end, picture.channels)
+
+    return _in_bands(picture, some)
 
 
 def _checked(

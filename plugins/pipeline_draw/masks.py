@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from pipeline_core import Mask, OperationError, operation
 from pipeline_draw import coverage
 from pipeline_draw.paint import Length
+from pipeline_draw.plane import Plane
 
 Feather = Annotated[float, Field(ge=0, description="width of the soft edge in pixels, half of it outside")]
 Invert = Annotated[bool, Field(description="inside becomes outside")]
@@ -21,8 +21,8 @@ def _blank(*, width: int, height: int, **_: Any) -> Mask:
     return Mask.stand_in(width, height)
 
 
-def _mask(inside: coverage.Array, invert: bool) -> Mask:
-    return Mask((1 - inside if invert else inside).astype(np.float32)[None, ..., None])
+def _mask(plane: Plane) -> Mask:
+    return Mask(plane[None, ..., None])
 
 
 @operation(infer=_blank, device="cpu", aliases=("rectangle", "rectangle_select", "box_mask"))
@@ -48,10 +48,10 @@ def rectangle_mask(
             "right must be above left, and bottom above top"
         )
     edges = {"left": left, "top": top, "right": right, "bottom": bottom}
-    return _mask(coverage.rectangle(width, height, **edges, feather=feather), invert)
+    return _mask(coverage.rectangle(width, height, **edges, feather=feather, invert=invert))
 
 
-@operation(infer=_blank, device="cpu", aliases=("circle_mask", "ellipse", "circle", "ellipse_select"))
+@operation(version=2, infer=_blank, device="cpu", aliases=("circle_mask", "ellipse", "circle", "ellipse_select"))
 def ellipse_mask(
     *,
     width: Length,
@@ -69,7 +69,7 @@ def ellipse_mask(
     """
     x, y = center or (width / 2, height / 2)
     radii = {"radius_x": radius_x, "radius_y": radius_y or radius_x}
-    return _mask(coverage.ellipse(width, height, x=x, y=y, **radii, feather=feather), invert)
+    return _mask(coverage.ellipse(width, height, x=x, y=y, **radii, feather=feather, invert=invert))
 
 
 @operation(infer=_blank, device="cpu", aliases=("gradient_mask",))
@@ -80,4 +80,4 @@ def linear_mask(*, width: Length, height: Length, start: Point, end: Point) -> M
     """
     if start == end:
         raise OperationError(f"a ramp needs two different points, got {start} twice")
-    return _mask(coverage.ramp(width, height, start=start, end=end), invert=False)
+    return _mask(coverage.ramp(width, height, start=start, end=end))

@@ -44,9 +44,12 @@ def mixed(share: np.ndarray[Any, Any], start: Color, end: Color, names: tuple[st
     transparent keeps its hue.
     """
     first, last = channel_values(start, names), channel_values(end, names)
-    part = share.astype(np.float32)[None, ..., None]
-    if "A" not in names:
-        return first * (1 - part) + last * part
-    alpha = first[-1] * (1 - part) + last[-1] * part
-    weight = np.divide(last[-1] * part, alpha, out=np.array(np.broadcast_to(part, alpha.shape)), where=alpha != 0)
-    return np.concatenate([first[:-1] * (1 - weight) + last[:-1] * weight, alpha], axis=-1)
+    part = share.astype(np.float32)
+    weight, result = part, np.empty((1, *part.shape, len(names)), np.float32)
+    if "A" in names and first[-1] != last[-1]:
+        alpha = first[-1] * (1 - part) + last[-1] * part
+        weight = np.divide(last[-1] * part, alpha, out=part.copy(), where=alpha != 0)
+    for i, (one, other) in enumerate(zip(first, last, strict=True)):
+        by = part if names[i] == "A" else weight
+        result[..., i] = one if one == other else one * (1 - by) + other * by
+    return result

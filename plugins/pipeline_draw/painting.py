@@ -11,6 +11,7 @@ from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
 from pipeline_draw import coverage
 from pipeline_draw.masks import Feather, Invert
 from pipeline_draw.paint import channel_values
+from pipeline_draw.plane import Plane
 
 Shape = Literal["rectangle", "ellipse"]
 Place = Annotated[float, Field(description="of the shape's box, in pixels from the left (x) or the top (y)")]
@@ -134,13 +135,13 @@ def _region(
     region: Any = 1.0 if mask is None else _coverage_of(mask, image)
     if shape is not None:
         inside = _shape(image.width, image.height, shape, box, feather)
-        region = region * _alike(image, inside.astype(np.float32)[None, ..., None])
+        region = region * _alike(image, inside[None, ..., None])
     return 1 - region if invert else region
 
 
 def _shape(
     width: int, height: int, shape: Shape, box: tuple[float, float, float | None, float | None], feather: float
-) -> coverage.Array:
+) -> Plane:
     left, top = box[:2]
     right = width if box[2] is None else left + box[2]
     bottom = height if box[3] is None else top + box[3]
@@ -148,9 +149,15 @@ def _shape(
         raise OperationError(f"a shape at ({left:g}, {top:g}) is outside the image, which is {width}x{height}")
     if shape == "rectangle":
         return coverage.rectangle(width, height, left=left, top=top, right=right, bottom=bottom, feather=feather)
-    middle = {"x": (left + right) / 2, "y": (top + bottom) / 2}
-    radii = {"radius_x": (right - left) / 2, "radius_y": (bottom - top) / 2}
-    return coverage.ellipse(width, height, **middle, **radii, feather=feather)
+    return coverage.ellipse(
+        width,
+        height,
+        x=(left + right) / 2,
+        y=(top + bottom) / 2,
+        radius_x=(right - left) / 2,
+        radius_y=(bottom - top) / 2,
+        feather=feather,
+    )
 
 
 def _floats(raster: Image | Mask) -> Any:

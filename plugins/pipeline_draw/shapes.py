@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from pipeline_core import Mask, OperationError, operation
 from pipeline_draw import outlines
-from pipeline_draw.coverage import Array
 from pipeline_draw.masks import Feather, Invert
 from pipeline_draw.paint import Length
+from pipeline_draw.plane import Plane
 
 Point = tuple[float, float]
 EXAMPLE = [(2.0, 1.0), (21.0, 6.0), (12.0, 13.0), (4.0, 10.0)]
@@ -30,11 +29,11 @@ def _check(points: list[Point]) -> None:
         raise OperationError(f"a point must have finite coordinates, got {wrong}")
 
 
-def _mask(inside: Array, invert: bool) -> Mask:
-    return Mask((1 - inside if invert else inside).astype(np.float32)[None, ..., None])
+def _mask(plane: Plane) -> Mask:
+    return Mask(plane[None, ..., None])
 
 
-@operation(infer=_blank, device="cpu", aliases=("polygon", "lasso", "roto", "free_select"))
+@operation(version=2, infer=_blank, device="cpu", aliases=("polygon", "lasso", "roto", "free_select"))
 def polygon_mask(
     *,
     width: Length,
@@ -54,7 +53,7 @@ def polygon_mask(
     itself inside the pixel. (0, 0) is the outer corner of the top left pixel.
     """
     _check(points)
-    return _mask(outlines.polygon(width, height, points, even_odd=rule == "even_odd"), invert)
+    return _mask(outlines.polygon(width, height, points, even_odd=rule == "even_odd", invert=invert))
 
 
 @operation(infer=_blank, device="cpu", aliases=("line", "polyline", "stroke", "brush_path"))
@@ -77,4 +76,4 @@ def line_mask(
     """
     _check(points)
     path = [*points, points[0]] if closed else points
-    return _mask(outlines.stroke(width, height, path, thickness, feather=feather), invert)
+    return _mask(outlines.stroke(width, height, path, thickness, feather=feather, invert=invert))

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipeline_core import AnyRaster, Image, Mask, OperationError, operation
 from pipeline_texture.coverage import associated, handed_back
-from pipeline_texture.resampling import X_AXIS, Y_AXIS, Filter, resized
+from pipeline_texture.resampling import X_AXIS, Y_AXIS, Filter, means, resized
 from pipeline_texture.vectors import unit, vectors, with_vectors
 
 Content = Literal["color", "normal"]
@@ -28,7 +28,7 @@ def _infer_level(
     return prepared.with_buffer(np.broadcast_to(np.float32(0), (image.batch, height, width, len(image.channels))))
 
 
-@operation(infer=_infer_level, aliases=("mip_chain", "mipmap", "maketx", "level_of_detail"))
+@operation(version=2, infer=_infer_level, aliases=("mip_chain", "mipmap", "maketx", "level_of_detail"))
 def mip_level(
     image: AnyRaster,
     *,
@@ -59,7 +59,7 @@ def mip_level(
 def _prepared(image: AnyRaster, content: Content) -> AnyRaster:
     """A level as it is handed on: in float32, normals of length 1."""
     if content == "color":
-        return image.with_pixels(image.pixels)
+        return image.with_array(image.array) if image.device == "cpu" else image.with_pixels(image.pixels)
     if isinstance(image, Image):
         return with_vectors(image, unit(vectors(image)))
     raise OperationError("content 'normal' is for images: a mask has no normals")
@@ -74,6 +74,8 @@ def _size_of(image: Image | Mask, level: int) -> tuple[int, int]:
 
 def _resampled(image: AnyRaster, width: int, height: int, kind: Filter, wrap: tuple[bool, bool]) -> AnyRaster:
     source = associated(image)
+    if kind == "box" and source.device == "cpu":
+        return handed_back(source.with_array(means(source.array, width, height)), image)
     buffer = source.pixels.permute(0, 2, 3, 1)
     buffer = resized(buffer, Y_AXIS, height, kind, wrap[1])
     return handed_back(source.with_buffer(resized(buffer, X_AXIS, width, kind, wrap[0])), image)

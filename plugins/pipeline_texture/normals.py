@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import cv2
+import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, Mask, OperationError, operation
+from pipeline_core import Image, Mask, OperationError, each_tile, empty, operation
 from pipeline_texture.vectors import check_rgb, unit, vectors, with_vectors
 
 if TYPE_CHECKING:
@@ -15,13 +18,35 @@ if TYPE_CHECKING:
 Direction = Literal["opengl", "directx"]
 """Whether green grows up the picture (OpenGL: Unity, Godot, Blender, glTF) or down (DirectX: Unreal, CryEngine)."""
 
-Y_AXIS, X_AXIS = 2, 3
+Y_AXIS, X_AXIS = 1, 2
+BAND = 16
+"""Rows made at a time."""
+Weights = tuple[float, float, float]
+Array = Any
+"""Of numpy or torch."""
 
 # Weights across the derivative; along it, all take half the difference of the two neighbours.
 _ACROSS = {"central": (0.0, 1.0, 0.0), "sobel": (0.25, 0.5, 0.25), "scharr": (3 / 16, 10 / 16, 3 / 16)}
 
 
-@operation(support=1, aliases=("normal_map", "bump_to_normal", "normalmap", "NormalMapSimple"))
+def _of_height(height: Image | Mask, **_: Any) -> Image:
+    _check_height(height)
+    names = ("R", "G", "B")
+    made = Image.stand_in(height.width, height.height, names, batch=height.batch, color="data", wrap=height.wrap)
+    return replace(made, meta=height.meta)
+
+
+def _check_height(height: Image | Mask) -> None:
+    if len(height.channels) != 1:
+        raise OperationError(
+            f"the height has {len(height.channels)} channels ({', '.join(height.channels)}): give one, "
+            "by 'to_gray' or 'mask_from_channel'"
+        )
+
+
+@operation(
+    version=2, infer=_of_height, support=1, aliases=("normal_map", "bump_to_normal", "normalmap", "NormalMapSimple")
+)
 def height_to_normal(
     height: Image | Mask,
     *,
@@ -40,41 +65,73 @@ def height_to_normal(
     Convention: x is to the right; y is up in `opengl` and down in `directx`. Slopes go round where the picture tiles;
     elsewhere the surface goes on beyond the frame at the slope that it has there.
     """
-    import torch
+    _check_height(height)
+    if height.device == "cpu":
+        stored = _in_bands(height, strength, _ACROSS[kernel], direction)
+    else:
+        import torch
 
-    if len(height.channels) != 1:
-        raise OperationError(
-            f"the height has {len(height.channels)} channels ({', '.join(height.channels)}): give one, "
-            "by 'to_gray' or 'mask_from_channel'"
-        )
-    around = _continued(_continued(height.pixels * strength, Y_AXIS, height.wrap[1]), X_AXIS, height.wrap[0])
-    right = _slope(around, X_AXIS, _ACROSS[kernel])
-    down = _slope(around, Y_AXIS, _ACROSS[kernel])
-    green = down if direction == "opengl" else -down
-    normals = unit(torch.cat([-right, green, torch.ones_like(right)], dim=1))
-    stored = (normals * 0.5 + 0.5).permute(0, 2, 3, 1)
+        around = _continued(_continued(height.pixels[:, 0], Y_AXIS, height.wrap[1]), X_AXIS, height.wrap[0])
+        stored = torch.stack(_stored(around * strength, _ACROSS[kernel], direction), dim=-1)
     return Image(stored, channels=("R", "G", "B"), color="data", wrap=height.wrap, meta=height.meta)
 
 
-def _continued(pixels: Tensor, axis: int, wraps: bool) -> Tensor:
-    """One more row or column on both sides: round the tile, or on at the slope of the last two."""
+def _in_bands(height: Image | Mask, strength: float, across: Weights, direction: Direction) -> Any:
+    """`(B, H, W, 3)` by numpy, a few rows at a time, which stay in a core's cache."""
+    around = _continued(height.array[..., 0], Y_AXIS, height.wrap[1])
+    result = empty((height.batch, height.height, height.width, 3))
+
+    def work(rows: slice, _: slice) -> None:
+        for item, out in zip(around[:, rows.start : rows.stop + 2], result[:, rows], strict=True):
+            band = _continued(item[None], X_AXIS, height.wrap[0]) * np.float32(strength)
+            cv2.merge([plane[0] for plane in _stored(band, across, direction)], out)
+
+    each_tile(height.width, height.height, (height.width, BAND), work)
+    return result
+
+
+def _continued(planes: Array, axis: int, wraps: bool) -> Array:
+    """`(B, H, W)` with one more row or column on both sides: round the tile, or on at the slope of the last two."""
+    size, lines = planes.shape[axis], [slice(None)] * 3
+
+    def line(at: int) -> Array:
+        lines[axis] = slice(at, at + 1)
+        return planes[tuple(lines)]
+
+    first, last = line(0), line(size - 1)
+    if wraps:
+        first, last = last, first
+    else:
+        first, last = 2 * first - line(min(1, size - 1)), 2 * last - line(max(0, size - 2))
+    return _joined([first, planes, last], axis)
+
+
+def _joined(parts: list[Array], axis: int) -> Array:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis)
     import torch
 
-    size = pixels.shape[axis]
-    first, last = pixels.narrow(axis, 0, 1), pixels.narrow(axis, size - 1, 1)
-    if wraps:
-        return torch.cat([last, pixels, first], dim=axis)
-    second, before = pixels.narrow(axis, min(1, size - 1), 1), pixels.narrow(axis, max(0, size - 2), 1)
-    return torch.cat([2 * first - second, pixels, 2 * last - before], dim=axis)
+    return torch.cat(parts, axis)
 
 
-def _slope(around: Tensor, axis: int, across: tuple[float, float, float]) -> Tensor:
+def _stored(around: Array, across: Weights, direction: Direction) -> list[Array]:
+    """R, G and B of the normals, `(B, H, W)`, of heights with a border, which is used up."""
+    dx = _slope(around, X_AXIS, across)
+    dy = _slope(around, Y_AXIS, across)
+    half = 0.5 / (dx * dx + dy * dy + 1) ** 0.5
+    green = dy * half if direction == "opengl" else -dy * half
+    return [0.5 - dx * half, 0.5 + green, 0.5 + half]
+
+
+def _slope(around: Array, axis: int, across: Weights) -> Array:
     """Half the difference of the neighbours along one axis, weighted across it; the border is used up."""
-    size, other = around.shape[axis] - 2, Y_AXIS + X_AXIS - axis
-    along = (around.narrow(axis, 2, size) - around.narrow(axis, 0, size)) * 0.5
-    length = along.shape[other] - 2
-    before, here, after = (along.narrow(other, i, length) for i in range(3))
-    return here if across[0] == 0 else before * across[0] + here * across[1] + after * across[2]
+    if axis == X_AXIS:
+        along = (around[:, :, 2:] - around[:, :, :-2]) * 0.5
+        before, here, after = along[:, :-2], along[:, 1:-1], along[:, 2:]
+    else:
+        along = (around[:, 2:] - around[:, :-2]) * 0.5
+        before, here, after = along[:, :, :-2], along[:, :, 1:-1], along[:, :, 2:]
+    return here if across[0] == 0 else (before + after) * across[0] + here * across[1]
 
 
 @operation(support=0, aliases=("flip_green", "invert_green", "normal_flip_y", "opengl_to_directx"))

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import numpy as np
+
+from pipeline_core import empty
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +20,7 @@ Filter = Literal["box", "kaiser"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 Y_AXIS, X_AXIS = 1, 2
+MOST_CHANNELS = 4  # OpenCV takes more only for some sizes
 KAISER_RADIUS, KAISER_ALPHA = 3, 4.0
 
 
@@ -44,6 +48,17 @@ def resized(buffer: Tensor, axis: int, count: int, kind: Filter, wrap: bool) -> 
         mode="sum",
     )
     return sums.reshape(count, *lines.shape[1:]).movedim(0, axis)
+
+
+def means(array: np.ndarray[Any, Any], width: int, height: int) -> np.ndarray[Any, Any]:
+    """A `(B, H, W, C)` float array made smaller by the mean of the area that each pixel covers: `box`, by OpenCV."""
+    result = empty((len(array), height, width, array.shape[3]))
+    for item, out in zip(array, result, strict=True):
+        for first in range(0, array.shape[3], MOST_CHANNELS):
+            part = np.ascontiguousarray(item[..., first : first + MOST_CHANNELS])
+            smaller = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            out[..., first : first + MOST_CHANNELS] = smaller.reshape(height, width, -1)
+    return result
 
 
 def _overlaps(size: int, count: int) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Array]:

@@ -20,8 +20,10 @@ from pipeline_texture import (
     normal_combine,
     normal_convert,
     normal_normalize,
+    normals,
     pack_orm,
     power_of_two,
+    resampling,
     seam_score,
 )
 from pipeline_texture.cut import closed_path
@@ -100,6 +102,16 @@ def test_height_wants_one_channel_and_takes_masks_and_single_pixels() -> None:
     with pytest.raises(OperationError, match=r"3 channels .*to_gray"):
         height_to_normal(Image(np.zeros((1, 2, 2, 3), np.float32)))
     assert height_to_normal(mask(0.5, (1, 1))).array.ravel().tolist() == [0.5, 0.5, 1]
+
+
+@pytest.mark.parametrize("kernel", ["central", "sobel", "scharr"])
+@pytest.mark.parametrize("wrap", [(False, False), (True, False), (True, True)])
+def test_numpy_and_torch_give_the_same_normals(kernel: Any, wrap: Any) -> None:
+    heights = gray(noise(37, 21), wrap=wrap)
+    found = height_to_normal(heights, kernel=kernel, direction="directx", strength=3)
+    around = normals._continued(normals._continued(heights.pixels[:, 0], 1, wrap[1]), 2, wrap[0])
+    stored = torch.stack(normals._stored(around * 3, normals._ACROSS[kernel], "directx"), dim=-1)
+    assert np.allclose(found.array, stored, atol=1e-6)
 
 
 def test_normal_convert_turns_green_alone_and_back() -> None:
@@ -289,9 +301,16 @@ def test_levels_weight_colour_by_alpha() -> None:
     assert np.allclose(mip_level(pair, level=1).array.ravel(), [1, 0, 0, 0.5])
 
 
+@pytest.mark.parametrize("size", [(10, 6), (9, 7), (4, 11), (1, 1)])
+def test_opencv_and_torch_take_the_same_means(size: tuple[int, int]) -> None:
+    array = noise(2, 13, 20, 5).astype(np.float32)
+    down = resampling.resized(torch.from_numpy(array), 1, size[1], "box", False)
+    assert np.allclose(resampling.means(array, *size), resampling.resized(down, 2, size[0], "box", False), atol=1e-6)
+
+
 def test_smoothness_in_the_alpha_of_a_packed_map_weights_nothing() -> None:
     packed = texture(48, 40, "RGBA", color="data")
-    assert np.array_equal(mip_level(packed, level=1).array[..., :3], mip_level(_opaque(packed), level=1).array)
+    assert np.allclose(mip_level(packed, level=1).array[..., :3], mip_level(_opaque(packed), level=1).array, atol=1e-6)
     assert np.array_equal(power_of_two(packed).array[..., :3], power_of_two(_opaque(packed)).array)
     blends = [make_tileable(image, method="blend").array[..., :3] for image in (packed, _opaque(packed))]
     assert np.array_equal(*blends)
