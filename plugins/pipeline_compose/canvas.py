@@ -13,12 +13,13 @@ from pipeline_compose.layers import both_ways, with_alpha_channel, with_alpha_la
 from pipeline_compose.operators import Rule, blended
 from pipeline_compose.placement import Patch, Size, cut, patches_of
 from pipeline_compose.scatter import scattered
-from pipeline_core import Alpha, AnyRaster, Image, Mask, each_tile
+from pipeline_compose.shares import goes_by_shares, merge_by_shares
+from pipeline_core import Alpha, AnyRaster, Image, Mask, Scratch, each_tile
 
-BAND = 1 << 15
-"""Pixels that one core works on at once: the planes of a few steps lie in its cache."""
+BAND = 1 << 17
+"""Pixels that one core works on at once: the planes of a few steps lie in a cache, and take longer than it takes to call."""
 
-FEW = 8
+FEW = 4
 """Bands for which threads are not worth while."""
 
 
@@ -94,19 +95,26 @@ def draw(canvas: Image, base: Image, layer: Layer) -> None:
             merge_beside(place, below, above, mask, layer.opacity, layer.rule, alpha=canvas.alpha != "none")
         return
     bands = [band for patch in patches for band in _bands(patch)]
+    scratch = Scratch()
     if len(bands) <= FEW:
         for band in bands:
-            _draw_patch(canvas, base, layer, band)
+            _draw_patch(canvas, base, layer, band, scratch)
     else:
-        each_tile(1, len(bands), (1, 1), lambda rows, _: _draw_patch(canvas, base, layer, bands[rows.start]))
+        each_tile(1, len(bands), (1, 1), lambda rows, _: _draw_patch(canvas, base, layer, bands[rows.start], scratch))
 
 
-def _draw_patch(canvas: Image, base: Image, layer: Layer, patch: Patch) -> None:
+def _draw_patch(canvas: Image, base: Image, layer: Layer, patch: Patch, scratch: Scratch | None = None) -> None:
     below, above = cut(base, patch.base), cut(layer.top, patch.top)
     mask = layer.mask and cut(layer.mask, patch.top if layer.mask_moves else patch.base)
     out = canvas.buffer[:, patch.base[0], patch.base[1]]
     for names in layer.groups:
         with np.errstate(all="ignore"):  # formulas put right what a division by 0 gave
+            if scratch is not None and goes_by_shares(layer.rule, below, above):
+                amount: Array = np.float32(layer.opacity)
+                if mask is not None:
+                    amount = amount * mask.array[..., 0]
+                merge_by_shares(out, below, above, names, layer.rule, amount, canvas.channels, canvas.alpha, scratch)
+                continue
             merged = _merge(below, above, mask, names, layer, patch)
             write(merged, out, canvas.channels, names, canvas.alpha)
 

@@ -23,7 +23,7 @@ def _reach(operation: str = "over", extent: str = "base", **params: Any) -> floa
 
 
 @operation(
-    version=3,
+    version=4,
     support=_reach,
     aliases=(
         "composite",
@@ -111,7 +111,7 @@ def _grown(
     return grown, mask and on_clear(mask, (x, y), frame, base.wrap), (at[0] + x, at[1] + y)
 
 
-@operation(support=0, aliases=("dissolve", "lerp", "crossfade"))
+@operation(version=2, support=0, aliases=("dissolve", "lerp", "crossfade"))
 def mix(base: Image, top: Image, *, amount: Annotated[Unit, Field(description="0 is base, 1 is top")] = 0.5) -> Image:
     """Mix two images, as Nuke's Dissolve.
 
@@ -123,7 +123,7 @@ def mix(base: Image, top: Image, *, amount: Annotated[Unit, Field(description="0
     return merge(base, top, operation=_copy(top), opacity=amount)
 
 
-@operation(support=0, aliases=("masked_mix",))
+@operation(version=2, support=0, aliases=("masked_mix",))
 def keymix(
     base: Image,
     top: Image,

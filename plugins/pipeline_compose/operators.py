@@ -9,7 +9,15 @@ from typing import Literal
 from pipeline_compose.arrays import Array
 from pipeline_compose.blend import NON_SEPARABLE, SEPARABLE, Blend
 from pipeline_compose.layers import straightened
-from pipeline_compose.porter_duff import ARITHMETIC, PORTER_DUFF, Formula
+from pipeline_compose.porter_duff import (
+    ARITHMETIC,
+    FRACTIONS,
+    PORTER_DUFF,
+    Formula,
+    Fraction,
+    outside_base,
+    outside_top,
+)
 
 Operator = Literal[
     "clear", "copy", "destination", "over", "under", "in", "mask",
@@ -28,6 +36,7 @@ class Rule:
     """How an operator merges, and what can be relied on without running it.
 
     merge          top and base `(B, C, H, W)`, associated, alpha last, to the same; writes into neither
+    fractions      how much of top and of base is seen, where that is all there is, but for `blend` where both are
     blend          what it does to straight colours, where it is a blend mode
     keeps_opaque   an opaque base stays opaque, whatever the top
     keeps_outside  where top is transparent and black, base stays what it is
@@ -40,6 +49,7 @@ class Rule:
     keeps_outside: bool
     whole_colors: bool = False
     scatters: bool = False
+    fractions: tuple[Fraction, Fraction] | None = None
     blend: Blend | None = None
 
 
@@ -72,13 +82,15 @@ _KEEP_OUTSIDE = {
     "destination", "over", "under", "stencil", "atop", "xor", "plus", "from", "conjoint-over", "disjoint-over",
 }  # fmt: skip
 
+_APART = (outside_base, outside_top)
+
 RULES: dict[str, Rule] = {
-    name: Rule(_by_formula(formula), name in _KEEP_OPAQUE, name in _KEEP_OUTSIDE)
+    name: Rule(_by_formula(formula), name in _KEEP_OPAQUE, name in _KEEP_OUTSIDE, fractions=FRACTIONS.get(name))
     for name, formula in (PORTER_DUFF | ARITHMETIC).items()
 }
-RULES |= {name: Rule(_by_blend(blend), True, True, blend=blend) for name, blend in SEPARABLE.items()}
 RULES |= {
-    name: Rule(_by_blend(blend), True, True, whole_colors=True, blend=blend) for name, blend in NON_SEPARABLE.items()
+    name: Rule(_by_blend(blend), True, True, name in NON_SEPARABLE, fractions=_APART, blend=blend)
+    for name, blend in (SEPARABLE | NON_SEPARABLE).items()
 }
 RULES["normal"] = RULES["over"]
 RULES["dissolve"] = Rule(RULES["over"].merge, True, True, scatters=True)

@@ -10,17 +10,72 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from pipeline_compose.arrays import Array, namespace
 from pipeline_compose.layers import straightened
 
 Formula = Callable[[Array, Array, Array, Array], Array]
 """Of t, b: all planes of top and base; ta, ba: their alphas. Nobody writes into them; one of them may be returned."""
+Fraction = Callable[[Array, Array], Array]
+"""Of ta, ba, arrays or numbers: how much of a picture is seen where it is. NONE and ALL of it are known as such."""
 
 
-def _over(t: Array, b: Array, ta: Array, ba: Array) -> Array:
-    merged = b * (1 - ta)
-    merged += t
-    return merged
+def NONE(ta: Array, ba: Array) -> Array:  # noqa: N802  a constant
+    return np.float32(0)
+
+
+def ALL(ta: Array, ba: Array) -> Array:  # noqa: N802  a constant
+    return np.float32(1)
+
+
+def _inside_top(ta: Array, ba: Array) -> Array:
+    return ta
+
+
+def _inside_base(ta: Array, ba: Array) -> Array:
+    return ba
+
+
+def outside_top(ta: Array, ba: Array) -> Array:
+    return 1 - ta
+
+
+def outside_base(ta: Array, ba: Array) -> Array:
+    return 1 - ba
+
+
+FRACTIONS: dict[str, tuple[Fraction, Fraction]] = {
+    "clear": (NONE, NONE),
+    "copy": (ALL, NONE),
+    "destination": (NONE, ALL),
+    "over": (ALL, outside_top),
+    "under": (outside_base, ALL),
+    "in": (_inside_base, NONE),
+    "mask": (NONE, _inside_top),
+    "out": (outside_base, NONE),
+    "stencil": (NONE, outside_top),
+    "atop": (_inside_base, outside_top),
+    "destination-atop": (outside_base, _inside_top),
+    "xor": (outside_base, outside_top),
+}
+"""How much of top and of base is seen: Porter and Duff's table."""
+
+
+def _by_fractions(of_top: Fraction, of_base: Fraction) -> Formula:
+    def formula(t: Array, b: Array, ta: Array, ba: Array) -> Array:
+        parts = [
+            part if fraction is ALL else part * fraction(ta, ba)
+            for part, fraction in ((b, of_base), (t, of_top))
+            if fraction is not NONE
+        ]
+        if len(parts) < 2:
+            return parts[0] if parts else namespace(b).zeros_like(b)
+        merged, other = parts if of_base is not ALL else reversed(parts)
+        merged += other  # of its own: no operator shows all of both
+        return merged
+
+    return formula
 
 
 def _alpha_held(merged: Array) -> Array:
@@ -59,18 +114,7 @@ def _matte(t: Array, b: Array, ta: Array, ba: Array) -> Array:
 
 
 PORTER_DUFF: dict[str, Formula] = {
-    "clear": lambda t, b, ta, ba: namespace(b).zeros_like(b),
-    "copy": lambda t, b, ta, ba: t,
-    "destination": lambda t, b, ta, ba: b,
-    "over": _over,
-    "under": lambda t, b, ta, ba: _over(b, t, ba, ta),
-    "in": lambda t, b, ta, ba: t * ba,
-    "mask": lambda t, b, ta, ba: b * ta,
-    "out": lambda t, b, ta, ba: t * (1 - ba),
-    "stencil": lambda t, b, ta, ba: b * (1 - ta),
-    "atop": lambda t, b, ta, ba: b * (1 - ta) + t * ba,
-    "destination-atop": lambda t, b, ta, ba: t * (1 - ba) + b * ta,
-    "xor": lambda t, b, ta, ba: b * (1 - ta) + t * (1 - ba),
+    **{name: _by_fractions(*fractions) for name, fractions in FRACTIONS.items()},
     "plus": lambda t, b, ta, ba: _alpha_held(t + b),
 }
 
