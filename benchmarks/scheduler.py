@@ -11,9 +11,11 @@ import cProfile
 import gc
 import pstats
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import networkx
@@ -104,6 +106,44 @@ def ours(links: Links) -> dict[str, float]:
     return stage.seconds
 
 
+@operation(cache="always")
+def keep_start() -> Table:
+    """A source that is kept."""
+    return EMPTY
+
+
+@operation(cache="always")
+def keep(tables: list[Table]) -> Table:
+    """The first of its inputs, kept."""
+    return tables[0]
+
+
+def again(count: int) -> None:
+    """A chain of which everything is kept: what a run costs that finds it all."""
+    from pipeline_core.cache import Cache
+    from pipeline_core.graph import build
+    from pipeline_core.plan import make_plan
+    from pipeline_core.plugins import Catalogue
+    from pipeline_core.run import execute
+
+    made = Pipeline()
+    node = made.node("n0", keep_start)
+    for i in range(1, count):
+        node = made.node(f"n{i}", keep, tables=[node])
+    made.output("last", node)
+    graph = build(made.spec, Catalogue.of([keep_start, keep]))
+    plan = make_plan(graph)
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS + 1):
+            with Cache.open(Path(folder)) as cache:
+                gc.collect()
+                began = time.perf_counter()
+                execute(plan, jobs=2, cache=cache)
+                taken.append((time.perf_counter() - began) / count * 1e6)
+    print(f"run again, all of {count:,} known: {statistics.median(taken[1:]):.1f} us a node (goal 5)", flush=True)
+
+
 def plain_networkx(links: Links) -> float:
     """The graph built, sorted and walked, every node's function called."""
     gc.collect()
@@ -137,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scheduler")
     parser.add_argument("--nodes", type=int, nargs="+", default=[10_000])
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+    parser.add_argument("--again", type=int, nargs="*", default=[1_000, 10_000], help="nodes of the runs that find all")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--profile", action="store_true", help="where the time goes, instead of how much it is")
     given = parser.parse_args()
@@ -151,6 +192,10 @@ def main() -> None:
     for count in given.nodes:
         for name in given.shapes:
             measure(name, SHAPES[name](count), given.rounds)
+
+    print()
+    for count in given.again:
+        again(count)
 
 
 def measure(name: str, links: Links, rounds: int) -> None:

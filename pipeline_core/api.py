@@ -133,7 +133,7 @@ def run_plan(
     listeners: Sequence[Listener] = (),
 ) -> Result:
     """Carries out a plan with everything around it: outputs written, the history of its nodes noted."""
-    from pipeline_core.explain import pipeline_id
+    from pipeline_core.explain import note_history
     from pipeline_core.run import execute
     from pipeline_core.save import Writer
 
@@ -144,7 +144,7 @@ def run_plan(
         )
     finally:
         if cache is not None:
-            cache.note_history(pipeline_id(plan), {step.name: plan.parts(step) for step in plan.steps})
+            note_history(plan, cache)
 
 
 @contextmanager

@@ -32,6 +32,14 @@ def pipeline_id(plan: Plan) -> str:
     return digest(str(Path(plan.graph.spec.file).absolute()).encode())[:32]
 
 
+def note_history(plan: Plan, cache: Cache) -> None:
+    """Notes what every step is made of, to explain the next miss; nothing where the last run was made of the same."""
+    name = pipeline_id(plan)
+    whole = {"": {"steps": digest("\n".join([f"{step.name} {step.key}" for step in plan.steps]).encode())}}
+    if cache.history(name, "") != whole[""]:
+        cache.note_history(name, whole | {step.name: plan.parts(step) for step in plan.steps})
+
+
 def findings(plan: Plan, cache: Cache, writer: Writer | None = None) -> list[Finding]:
     """For every step: a hit, a run with the reason, or not needed because what reads it is there.
 

@@ -23,7 +23,7 @@ from pipeline_core.operation import Operation, bind, support_radius
 
 Fact = Raster | Model | None
 Facts = tuple[Fact, ...]
-RASTERS = ("Image", "Mask")
+RASTERS = frozenset(("Image", "Mask"))
 
 
 def infer(graph: Graph, names: Sequence[str]) -> dict[str, Facts]:
@@ -31,8 +31,14 @@ def infer(graph: Graph, names: Sequence[str]) -> dict[str, Facts]:
     facts: dict[str, Facts] = {}
     known: dict[Any, Facts | OperationError] = {}
     problems: list[Problem] = []
+    without: dict[int, Facts] = {}
+    """Of operations without a rule: what is known of results that are no pictures."""
     for name in names:
         node = graph.nodes[name]
+        blank = without.get(id(node.operation))
+        if blank is not None and RASTERS.isdisjoint(node.kinds):
+            facts[name] = blank
+            continue
         try:
             operation = graph.catalogue.load(node.operation)
         except PluginError as error:
@@ -40,8 +46,8 @@ def infer(graph: Graph, names: Sequence[str]) -> dict[str, Facts]:
             problems.append(Problem(message, graph.where(node)))
             facts[name] = (None,) * len(node.operation.outputs)
             continue
-        if operation.facts.infer is None and not any(kind in RASTERS for kind in node.kinds):
-            facts[name] = (None,) * len(operation.outputs)
+        if operation.facts.infer is None and RASTERS.isdisjoint(node.kinds):
+            facts[name] = without[id(node.operation)] = (None,) * len(operation.outputs)
             continue
         given = {i: tuple(facts[link.node][link.output] for link in links) for i, links in node.links.items()}
         key = (

@@ -47,6 +47,8 @@ class Results:
         self._turns: dict[int, Turn] = {}
         self._refused: set[int] = set()
         """Steps whose recorded result could not be read: it is not looked for again, since it may still be there."""
+        self._recalled = (0, 0.0)
+        """(how many, seconds) of results nobody looked for, since what is asked for is known."""
         self._copied = _read_elsewhere(plan)
         self.groups: dict[int, Group] = {}
         """The group that carries a step out, for every step of one."""
@@ -64,6 +66,10 @@ class Results:
         self._sizes[index] = size
         self.alive += size
         self.peak = max(self.peak, self.alive)
+
+    def size_of(self, indices: Iterable[int]) -> int:
+        """The bytes of results that are held."""
+        return sum([self._sizes[index] for index in indices])
 
     def drop(self, indices: Iterable[int]) -> None:
         """Lets go of results that nobody will read any more; what the caller asked for stays."""
@@ -98,16 +104,35 @@ class Results:
     # --- in the cache ---
 
     def find(self, writer: Writer | None) -> None:
-        """Asks once for the whole plan. An encoded file is its own record: it is current if it is what was written."""
+        """What is known of what is asked for; of the whole plan, in one query, only where that is not all there.
+
+        An encoded file is its own record: it is current if it is what was written.
+        """
         if self.cache is None:
             return
-        asked = [step for step in self.steps if _may_keep(step)]
+        wanted = set(self.plan.wanted)
+        if writer is not None:
+            for index in wanted:
+                if self.steps[index].is_encoder:
+                    self.current[index] = writer.is_current(self.steps[index])
+        self._look_up([self.steps[index] for index in wanted])
+        others = [step for step in self.steps if step.index not in wanted]
+        if all(map(self.is_known, wanted)):
+            self._recalled = self.cache.recall([step.key for step in others if _may_keep(step)])
+        else:
+            self._look_up(others)
+
+    def _look_up(self, steps: Iterable[Step]) -> None:
+        assert self.cache is not None
+        asked = [step for step in steps if _may_keep(step)]
         found = self.cache.find_many({step.key: step.node.name for step in asked})
         for step in asked:
             self.records[step.index] = found.get(step.key)
-        for step in self.steps:
-            if writer is not None and step.is_encoder:
-                self.current[step.index] = writer.is_current(step)
+
+    @property
+    def known(self) -> int:
+        """How many results were there before anything ran."""
+        return len(self.records) - self.records.count(None) + sum(self.current) + self._recalled[0]
 
     def find_by_content(self, index: int) -> bool:
         """Early cut-off: whether the result is recorded for the same content of the inputs, by whatever key."""
@@ -156,6 +181,15 @@ class Results:
             if values is None:
                 self.records[index] = self._digests[index] = None
                 self._refused.add(index)
+                if self._recalled[0]:  # what it is made of is needed after all
+                    self._recalled = (0, 0.0)
+                    self._look_up(
+                        [
+                            step
+                            for step in self.steps
+                            if step.index not in self._refused and not self.is_there(step.index)
+                        ]
+                    )
                 return None
             self._read.add(index)
             if self.values[index] is None:
@@ -228,7 +262,7 @@ class Results:
 
     def count_hits(self, computed: Mapping[str, float]) -> tuple[int, float]:
         """(steps, seconds) that were not computed because their results were there, whether or not anybody read them."""
-        steps, seconds = 0, 0.0
+        steps, seconds = self._recalled
         unread: list[Record] = []
         for step, record, is_current in zip(self.steps, self.records, self.current, strict=True):
             if (record is None and not is_current) or step.node.name in computed:

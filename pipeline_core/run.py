@@ -65,6 +65,10 @@ class Result:
     kept: tuple[str, ...] = ()
 
 
+LIGHT = 1e-4
+"""Seconds up to which a step is not worth waking another thread for: handing over the interpreter takes as long."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C; `kept` are the nodes that the next run will find in the cache."""
 
@@ -119,6 +123,8 @@ class _Run:
         self.operations: dict[int, Operation] = {}
         self.suspects: dict[int, set[int]] = {}
         self.numbers: dict[int, int] = {}
+        self.light: dict[int, int] = {}
+        """By operation: the most bytes that it has read when it took no time."""
         self.folder = working_folder()
 
     def execute(self) -> Result:
@@ -132,7 +138,7 @@ class _Run:
         self.schedule = Schedule(self.group_steps(), self.results.is_there, self.results.is_known)
         for index in self.plan.wanted:
             self.schedule.require(index)
-        self.tell(RunStarted(len(self.steps), sum(map(self.results.is_known, range(len(self.steps))))))
+        self.tell(RunStarted(len(self.steps), self.results.known))
         count = min(self.jobs, max(self.schedule.open, 1))
         workers = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
         for worker in workers:
@@ -241,7 +247,8 @@ class _Run:
                 with self.condition:
                     if is_done:
                         self.results.drop(self.schedule.done(index))
-                        self.wake()
+                        if not self.schedule.open:
+                            self.wake()
                     while not self.schedule.ready and not self.stopping:
                         self.idle += 1
                         self.condition.wait()
@@ -249,6 +256,8 @@ class _Run:
                     if self.stopping:
                         return
                     index = self.schedule.take()
+                    if self.idle and self.schedule.ready and not self.is_light(index):
+                        self.condition.notify(self.schedule.ready)
                 is_done = self.step(index)
         except BaseException as error:  # a fault of ours or of a listener: told to the caller, never swallowed
             with self.condition:
@@ -280,6 +289,11 @@ class _Run:
         group = self.results.groups.get(index)
         if group is not None and index != group.leader:  # the leader has made it too
             return self.results.values[index] is not None or self.dissolve(group)
+        if self.cache is None and group is None:
+            given = self.gather(index)
+            if given is not None:
+                self.compute(index, given)
+            return given is not None
         if self.results.is_known(index) or self.results.find_by_content(index):
             return self.take_known(index)
         try:
@@ -304,6 +318,16 @@ class _Run:
             self.wake()
         for reader, because in reversed(lost):
             self.tell(Skipped(self.steps[reader].name, self.steps[because].name))
+
+    def is_light(self, index: int) -> bool:
+        """Whether a step that was just taken will be done before another thread had begun with the next.
+
+        As far as its operation has shown, on no less than what it reads now; the wait for another process shows nowhere.
+        """
+        sources, most = self.results.sources[index], self.light.get(id(self.steps[index].node.operation))
+        if most is None or not sources or self.cache is not None or index in self.results.groups:
+            return False
+        return self.results.size_of(sources) <= most
 
     def wake(self) -> None:
         """Under the lock: others are woken when there is something to do for them, or nothing any more.
@@ -369,6 +393,9 @@ class _Run:
             self.results.hold(index, values, size)
             self.result.computed += 1
             self.result.node_seconds[step.name] = seconds
+            if seconds < LIGHT:
+                most = self.light.get(id(step.node.operation), 0)
+                self.light[id(step.node.operation)] = max(most, self.results.size_of(given))
         stored = self.results.keep(index, values, seconds, size)
         if self.listeners:
             shapes = tuple(map(str, values))

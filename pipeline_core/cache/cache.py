@@ -84,6 +84,7 @@ class Cache:
         self._memory_limit = memory
         self._memory: Memory | None = None
         self._used: dict[str, float] = {}
+        self._recalled: list[str] = []
         self._flushed = Counters()
         self._disk = Disk(folder, durability=durability, warn=self._warn) if folder is not None else None
         if self._disk is not None and limit is not None:
@@ -183,6 +184,22 @@ class Cache:
                 self.session.nbytes += record.nbytes
                 self.session.seconds_saved += record.seconds
                 self._used[record.key] = now
+
+    def recall(self, keys: Sequence[str]) -> tuple[int, float]:
+        """(how many of these results are there, seconds to make them again): of use, though nobody has to look at them.
+
+        The index is asked, not the files.
+        """
+        inside = [] if self._memory is None else [r for key in keys if (r := self._memory.record(key)) is not None]
+        known = {record.key for record in inside}
+        beyond = [key for key in keys if key not in known]
+        count, seconds = self._disk.index.recall(beyond) if self._disk is not None else (0, 0.0)
+        count, seconds = count + len(inside), seconds + sum(record.seconds for record in inside)
+        with self._lock:
+            self.session.hits += count
+            self.session.seconds_saved += seconds
+            self._recalled += beyond
+        return count, seconds
 
     # -- computing ---------------------------------------------------------------------------------------------------
 
@@ -399,6 +416,7 @@ class Cache:
             return
         with self._lock:
             used, self._used = self._used, {}
+            recalled, self._recalled = self._recalled, []
             now, before = replace(self.session), self._flushed
             self._flushed = now
         totals = {
@@ -406,7 +424,7 @@ class Cache:
             "misses": now.misses - before.misses,
             "seconds saved": now.seconds_saved - before.seconds_saved,
         }
-        self._disk.index.touch(used, {name: value for name, value in totals.items() if value})
+        self._disk.index.touch(used, recalled, {name: value for name, value in totals.items() if value})
 
     def flush(self) -> None:
         """Return when everything is written."""

@@ -60,7 +60,7 @@ class Disk:
     def find_many(self, keys: Iterable[str], nodes: Mapping[str, str]) -> dict[str, Record]:
         """Records by key, of which every blob is there with its size."""
         found = {}
-        for record in self.index.records("key", keys):
+        for record in self.index.records(keys):
             if isinstance(record, str):
                 self.refuse(record, nodes.get(record, ""), "its record is damaged")
             elif self.is_whole(record, nodes.get(record.key, "")):
@@ -68,7 +68,7 @@ class Disk:
         return found
 
     def find_content(self, content_key: str, node: str) -> Record | None:
-        for record in self.index.records("content_key", [content_key]):
+        for record in self.index.records_of_content(content_key):
             if isinstance(record, str):
                 self.refuse(record, node, "its record is damaged")
             elif record.content_key == content_key and self.is_whole(record, node):
@@ -82,7 +82,7 @@ class Disk:
                 facts = os.lstat(self.path(output.blob))
             except (FileNotFoundError, NotADirectoryError) as error:
                 # Another process may have collected it in this moment: then its record is gone as well.
-                if any(True for _ in self.index.records("key", [record.key])):
+                if any(True for _ in self.index.records([record.key])):
                     self.refuse(record.key, node, f"its blob is missing ({error.strerror})", output)
                 return False
             except OSError as error:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -31,6 +31,8 @@ CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 USER_VERSION = 0x70630001
 BUSY_SECONDS = 10.0
 LEASE_SECONDS = 120.0
+RECALL_SECONDS = 3600.0
+ALIKE = 4
 SET_ASIDE = ".broken-"
 
 BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
@@ -196,21 +198,32 @@ class Index:
 
     # -- records -----------------------------------------------------------------------------------------------------
 
-    def records(self, column: Literal["key", "content_key"], values: Iterable[str]) -> Iterator[Record | str]:
-        """Records whose column is among the values; the key alone of one that is damaged."""
-        wanted = list(values)
+    def records(self, keys: Iterable[str]) -> Iterator[Record | str]:
+        """Records by key; the key alone of one that is damaged."""
+        wanted = list(keys)
 
         def select(connection: sqlite3.Connection) -> list[tuple[str, bytes, bytes]]:
             rows: list[tuple[str, bytes, bytes]] = []
-            for start in range(0, len(wanted), 900):  # SQLite's old limit on parameters is 999
-                some = wanted[start : start + 900]
-                marks = ",".join("?" * len(some))
-                rows += connection.execute(
-                    f"SELECT key, contents, checksum FROM records WHERE {column} IN ({marks})", some
-                )
+            for some, marks in _portions(wanted):
+                rows += connection.execute(f"SELECT key, contents, checksum FROM records WHERE key IN ({marks})", some)
             return rows
 
         return _read_rows(self.ask(select, []))
+
+    def records_of_content(self, content_key: str) -> Iterator[Record | str]:
+        """Some of the records under a content key, the latest first, as `records` gives them: any number of keys may share it."""
+        query = f"SELECT key, contents, checksum FROM records WHERE content_key = ? ORDER BY rowid DESC LIMIT {ALIKE}"
+        return _read_rows(self.ask(lambda connection: connection.execute(query, (content_key,)).fetchall(), []))
+
+    def recall(self, keys: Sequence[str]) -> tuple[int, float]:
+        """(how many of these keys have a record, seconds to recompute them altogether)."""
+
+        def count(connection: sqlite3.Connection) -> tuple[int, float]:
+            query = "SELECT count(*), total(recompute_seconds) FROM records WHERE key IN ({})"
+            found = [connection.execute(query.format(marks), some).fetchone() for some, marks in _portions(keys)]
+            return sum(row[0] for row in found), sum(row[1] for row in found)
+
+        return self.ask(count, (0, 0.0))
 
     def all_records(self) -> Iterator[Record | str]:
         """Every record; the key alone of one that is damaged."""
@@ -253,15 +266,19 @@ class Index:
 
         self.ask(write, None, write=True)
 
-    def touch(self, used: dict[str, float], totals: dict[str, float]) -> None:
-        """Note when records were last used, and add to the totals."""
+    def touch(self, used: dict[str, float], recalled: Sequence[str], totals: dict[str, float]) -> None:
+        """Note when records were last used, and add to the totals. `recalled` are noted once in an hour."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("UPDATE records SET used = ? WHERE key = ?", [(t, key) for key, t in used.items()])
+            for some, marks in _portions(recalled):
+                before, now = time.time() - RECALL_SECONDS, time.time()
+                query = f"UPDATE records SET used = ? WHERE used < ? AND key IN ({marks})"
+                connection.execute(query, [now, before, *some])
             for name, value in totals.items():
                 add_total(connection, name, value)
 
-        if used or totals:
+        if used or recalled or totals:
             self.ask(write, None, write=True)
 
     def totals(self) -> dict[str, float]:
@@ -316,6 +333,13 @@ def add_total(connection: sqlite3.Connection, name: str, value: float) -> None:
         "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
         (name, value),
     )
+
+
+def _portions(keys: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
+    """Some keys at a time, and as many marks for them: SQLite's old limit on parameters is 999."""
+    for start in range(0, len(keys), 900):
+        some = keys[start : start + 900]
+        yield some, ",".join("?" * len(some))
 
 
 def _read_rows(rows: Iterable[tuple[str, bytes, bytes]]) -> Iterator[Record | str]:

@@ -191,6 +191,23 @@ def test_independent_steps_run_side_by_side() -> None:
     )
 
 
+def test_an_operation_that_was_quick_before_still_runs_beside_others() -> None:
+    """Threads are not woken for steps that take no time; that an operation took none on little says nothing of much."""
+    together = threading.Barrier(2, timeout=10)
+
+    def meet(image: Image) -> Image:
+        """Waits for the other, where there are many pixels."""
+        if image.width > 2:
+            together.wait()
+        return image
+
+    nodes = {"little": node("flat"), "much": node("flat", params={"width": 64})}
+    nodes |= {f"n{i}": node(meet, image="little") for i in range(30)}
+    nodes["t"] = node("total", images=[f"n{i}" for i in range(30)])
+    nodes |= {"x": node(meet, image="much"), "y": node(meet, image="much"), "c": node("add", base="x", top="y")}
+    ran(nodes, meet, jobs=2)
+
+
 def test_one_job_runs_one_step_at_a_time() -> None:
     inside: list[int] = []
     most: list[int] = []

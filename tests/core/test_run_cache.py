@@ -103,6 +103,31 @@ def test_a_damaged_input_is_computed_in_the_middle_of_a_run(file: Path, cache: P
     assert run(file, cache, left=8).warned == []
 
 
+def test_where_what_is_asked_for_is_known_nothing_else_is_looked_for(file: Path, cache: Path) -> None:
+    first = run(file, cache)
+    asked: list[int] = []
+    with Cache.open(cache, memory=0) as opened, pytest.MonkeyPatch.context() as patch:
+        look = opened.find_many
+        patch.setattr(opened, "find_many", lambda keys: asked.append(len(keys)) or look(keys))
+        again = run(file, opened)  # type: ignore[arg-type]
+    assert (again.computed, again.cached, asked) == (set(), first.cached + len(NODES), [2])
+
+
+def test_of_what_is_asked_for_and_damaged_the_sources_are_found(file: Path, cache: Path) -> None:
+    expected = run(file, cache).outputs["card"]
+    with Cache.open(cache, memory=0) as opened:
+        from pipeline_core.api import plan
+
+        planned = plan(file)
+        found = opened.find(planned.steps[planned.index["across"]].key)
+        assert found is not None
+    path = cache / "v1" / "blobs" / found.outputs[0].blob[:2] / found.outputs[0].blob
+    path.write_bytes(bytes(path.stat().st_size))
+    again = run(file, cache)
+    assert again.computed == {"across"}
+    assert np.array_equal(again.outputs["card"], expected)
+
+
 def test_all_entries_damaged_is_a_run_from_the_start(file: Path, cache: Path) -> None:
     expected = run(file, cache).outputs
     for path in blobs(cache):
