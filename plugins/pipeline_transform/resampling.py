@@ -6,28 +6,23 @@ A pixel i covers i to i + 1, its centre is at i + 0.5. All weights are made in f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Image, empty
-from pipeline_transform.moves import X_AXIS
+from pipeline_core import AnyRaster, Image
+from pipeline_transform import products
+from pipeline_transform.moves import Y_AXIS
 
 if TYPE_CHECKING:
     import torch
 
 Array = Any
 """A numpy array or a torch tensor."""
-SUMS, LINES = 32, 48
-"""In one matrix product: sums, and the lines of which they are made, unless 8 sums are made of more."""
-VALUES = 64
-"""Of a line across, in one product: always as many, so that a row comes out the same whatever rows are beside it."""
-ONE_CORE = 1 << 18
-"""Products of two numbers in a matrix product that numpy leaves to the core that asks for it."""
 Filter = Literal["bilinear", "bicubic", "mitchell", "lanczos3"]
 
 
@@ -107,6 +102,8 @@ class Sums:
     weights: np.ndarray[Any, np.dtype[np.float32]]
     size: int
     """Pixels of the axis that is resampled."""
+    period: int = 1
+    """After so many sums weights are the same again, a whole number of pixels further."""
 
     @classmethod
     def of(cls, span: Span, size: int, kind: str, *, antialias: bool, wrap: bool) -> Sums:
@@ -118,24 +115,20 @@ class Sums:
         if not wrap:
             weights = np.where((place >= 0) & (place < size), weights, 0.0)
             place = place.clip(0, size - 1)
-        return cls(place, (weights / weights.sum(1, keepdims=True)).astype(np.float32), size)
+        period = Fraction(span.length).limit_denominator(1 << 20) / span.count
+        return cls(place, (weights / weights.sum(1, keepdims=True)).astype(np.float32), size, period.denominator)
 
     def part(self, start: int, stop: int) -> Sums:
         """Of some pixels of the result, and counted from the first pixel that they need."""
         first, last = self.needs(start, stop)
-        return Sums(self.place[start:stop] - first, self.weights[start:stop], last - first)
+        return Sums(self.place[start:stop] - first, self.weights[start:stop], last - first, self.period)
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         place = self.place[start:stop]
         return int(place.min()), int(place.max()) + 1
 
-    def along(self, buffer: Array, axis: int) -> Array:
-        """A `(B, H, W, C)` float array or tensor with one axis resampled."""
-        if isinstance(buffer, np.ndarray):
-            with np.errstate(invalid="ignore", over="ignore"):
-                # A product with a weight of 0 would carry what is not finite to its neighbours.
-                add = self._multiply if math.isfinite(buffer.sum()) else self._add
-            return (_across if axis == X_AXIS else _down)(add, buffer, len(self.place))
+    def along(self, buffer: torch.Tensor, axis: int) -> torch.Tensor:
+        """A `(B, H, W, C)` float tensor with one axis resampled."""
         import torch
 
         lines = torch.moveaxis(buffer, axis, 0)
@@ -143,22 +136,19 @@ class Sums:
         sums = weighted_sums(lines.reshape(self.size, -1), place, weights)
         return torch.moveaxis(sums.reshape(len(place), *lines.shape[1:]), 0, axis)
 
-    def _add(self, lines: Array, sums: Array) -> None:
-        """`sums` become those of the lines, each `(count, values)`."""
-        for at, weight, out in zip(self.place % self.size, self.weights, sums, strict=True):
-            np.dot(weight, lines[at], out=out)
-
-    def _multiply(self, lines: Array, sums: Array) -> None:
-        """As `_add`, a few sums at a time; all that is not finite is passed on to neighbours."""
+    def of_planes(self, planes: Array, axis: int, *, finite: bool) -> Array:
+        """`(P, H, W)` float arrays with one axis resampled. `finite` says that all is: a product with a weight of 0 would
+        carry what is not to its neighbours."""
+        if not finite:
+            lines = planes if axis == Y_AXIS else planes.transpose(0, 2, 1)
+            sums = products.one_by_one(lines, self.place % self.size, self.weights)
+            return sums if axis == Y_AXIS else sums.transpose(0, 2, 1)
         low, high = self._span
         if (low, high) != (0, self.size):
-            lines = lines[np.arange(low, high) % self.size]
-        products = self._products
-        values = max(16, ONE_CORE // products[0].matrix.size // 16 * 16)
-        for left in range(0, lines.shape[1], values):
-            part, into = lines[:, left : left + values], sums[:, left : left + values]
-            for used, matrix, made in products:
-                np.matmul(matrix, part[used], out=into[made])
+            planes = planes.take(np.arange(low, high) % self.size, axis)
+        if axis == Y_AXIS:
+            return products.down(planes, self._of_rows, len(self.place))
+        return products.across(planes, self._of_columns, len(self.place))
 
     @cached_property
     def _span(self) -> tuple[int, int]:
@@ -167,69 +157,35 @@ class Sums:
         return min(low, 0), max(high, self.size)
 
     @cached_property
-    def _products(self) -> list[_Product]:
-        """All of one size but the last, so that they are made in one go."""
+    def _of_rows(self) -> list[products.Run]:
         count, taps = self.place.shape
-        (low, high), place = self._span, self.place - self._span[0]
-        step = max(1e-6, (int(place[-1, 0]) - int(place[0, 0])) / count)
-        together = int(min(SUMS, max(8, (LINES - taps) / step)))
-        starts = np.arange(0, count, together)
-        first = np.minimum.reduceat(place.min(1), starts)
-        length = int((np.maximum.reduceat(place.max(1), starts) - first).max()) + 1
-        first = np.minimum(first, high - low - length)
-        block, sums = np.divmod(np.arange(count), together)
-        matrices = np.zeros((len(starts), together, length), np.float32)
-        np.add.at(matrices, (block[:, None], sums[:, None], place - first[block, None]), self.weights)
-        return [
-            _Product(slice(used, used + length), matrix[: count - start], slice(start, start + together))
-            for used, matrix, start in zip(first.tolist(), matrices, starts.tolist(), strict=True)
-        ]
+        step = max(1e-6, (int(self.place[-1, 0]) - int(self.place[0, 0])) / count)
+        return self._runs(products.sums_down(taps, step, self.period))
+
+    @cached_property
+    def _of_columns(self) -> list[products.Run]:
+        return self._runs(products.sums_across(self.period))
+
+    def _runs(self, size: int) -> list[products.Run]:
+        low, high = self._span
+        return products.runs(self.place - low, self.weights, high - low, size)
 
 
-class _Product(NamedTuple):
-    """Some sums next to each other: `matrix` times the lines `used`."""
-
-    used: slice
-    matrix: np.ndarray[Any, np.dtype[np.float32]]
-    sums: slice
-
-
-Adding = Callable[[Array, Array], None]
-
-
-def _down(add: Adding, buffer: Array, count: int) -> Array:
-    """The rows of a `(B, H, W, C)` array are the lines."""
-    sums = empty((len(buffer), count, *buffer.shape[2:]))
-    for item, out in zip(buffer, sums, strict=True):
-        add(item.reshape(len(item), -1), out.reshape(count, -1))
-    return sums
+def summed(planes: Array, steps: Sequence[tuple[Sums, int]]) -> Array:
+    """`(P, H, W)` float arrays resampled along these axes, one after the other."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        result = planes
+        for sums, axis in steps:
+            result = sums.of_planes(result, axis, finite=True)
+        if math.isfinite(result.sum()):
+            return result
+        for sums, axis in steps:
+            planes = sums.of_planes(planes, axis, finite=False)
+        return planes
 
 
-def _across(add: Adding, buffer: Array, count: int) -> Array:
-    """The columns are the lines: some rows at a time are turned, and the sums turned back."""
-    batch, height, width, channels = buffer.shape
-    rows, sums = buffer.reshape(batch * height, width, channels), empty((batch * height, count, channels))
-    together = max(1, VALUES // channels)
-    lines, made = (np.zeros((size, together, channels), np.float32) for size in (width, count))
-    for start in range(0, len(rows), together):
-        some = slice(max(0, min(start, len(rows) - together)), start + together)
-        used = len(rows[some])
-        _turn(rows[some], lines[:, :used])
-        add(lines.reshape(width, -1), made.reshape(count, -1))
-        _turn(made[:, :used], sums[some])
-    return sums.reshape(batch, height, count, channels)
-
-
-def _turn(pixels: Array, out: Array) -> None:
-    """`(H, W, C)` as `(W, H, C)`."""
-    if pixels.shape[2] <= 4:
-        cv2.transpose(pixels, out)
-    else:
-        out[:] = pixels.swapaxes(0, 1)
-
-
-def resampled(buffer: Array, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> Array:
-    """A `(B, H, W, C)` float array or tensor with one axis resampled."""
+def resampled(buffer: torch.Tensor, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> torch.Tensor:
+    """A `(B, H, W, C)` float tensor with one axis resampled."""
     return Sums.of(span, buffer.shape[axis], kind, antialias=antialias, wrap=wrap).along(buffer, axis)
 
 

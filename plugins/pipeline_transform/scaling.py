@@ -11,10 +11,11 @@ from pydantic import Field
 
 from pipeline_core import AnyRaster, OperationError, Rows, each_tile, empty, operation
 from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, picked_rows, taken, taken_both
-from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled
+from pipeline_transform.planes import apart, together
+from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled, summed
 
 Fit = Literal["stretch", "fit", "fill"]
-STRIP = 32
+STRIP = 48
 """Rows of a result that are made at a time."""
 Length = Annotated[int, Field(ge=1, description="pixels")]
 
@@ -97,23 +98,40 @@ def _linear_in_rows(image: AnyRaster, result: AnyRaster, down: Span) -> Rows:
 
 
 def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> Rows:
-    """As `resize` does it with the whole, in the same order."""
-    rows = Sums.of(down, image.height, kind, antialias=antialias, wrap=image.wrap[1])
-    columns = Sums.of(across, image.width, kind, antialias=antialias, wrap=image.wrap[0])
-    same_width, same_height = across == _whole(image, image.width, 1)[0], down == _whole(image, 1, image.height)[1]
+    """As `resize` does it with the whole."""
+    sums = _Sums(image, across, down, kind, antialias)
 
     def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
-        source = associated(strip)
-        pixels = _floats(source)
-        if not same_width and across.step > down.step:
-            pixels = columns.along(pixels, X_AXIS)
-        if not same_height:
-            pixels = rows.part(start, stop).along(pixels, Y_AXIS)
-        if not same_width and across.step <= down.step:
-            pixels = columns.along(pixels, X_AXIS)
-        return handed_back(source.with_buffer(pixels, wrap=result.wrap), strip)
+        array = empty((strip.batch, stop - start, across.count, len(strip.channels)))
+        sums.write(start, stop, strip, array)
+        return strip.with_buffer(array, wrap=result.wrap)
 
-    return Rows(result, make) if same_height else Rows(result, make, rows.needs)
+    return Rows(result, make, sums.needs)
+
+
+class _Sums:
+    """The sums that a picture in CPU memory is resized by."""
+
+    def __init__(self, image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> None:
+        self.rows = Sums.of(down, image.height, kind, antialias=antialias, wrap=image.wrap[1])
+        self.columns = Sums.of(across, image.width, kind, antialias=antialias, wrap=image.wrap[0])
+        self.changes = across != _whole(image, image.width, 1)[0], down != _whole(image, 1, image.height)[1]
+        self.columns_first = across.step > down.step
+
+    def needs(self, start: int, stop: int) -> tuple[int, int]:
+        return self.rows.needs(start, stop) if self.changes[1] else (start, stop)
+
+    def write(self, start: int, stop: int, strip: AnyRaster, out: Any) -> None:
+        """These rows of the result, made of those that they need."""
+        steps = []
+        if self.changes[1]:
+            steps.append((self.rows.part(start, stop), Y_AXIS))
+        if self.changes[0]:
+            # The axis that shrinks most goes first: the other one has less to do.
+            steps.insert(0 if self.columns_first else len(steps), (self.columns, X_AXIS))
+        planes = apart(strip)
+        sums = summed(planes.reshape(-1, *planes.shape[2:]), steps)
+        together(sums.reshape(*planes.shape[:2], *sums.shape[1:]), strip, out)
 
 
 @operation(
@@ -165,14 +183,14 @@ def resize(
     wrap = _wrap(image, across, down)
     if filter == "nearest":
         return image.with_buffer(taken_both(image.buffer, _nearest(down), _nearest(across)), wrap=wrap)
-    source = associated(image)
     flags = _opencv(image, across, down, filter)
+    if image.device == "cpu" and flags is None:
+        return image.with_buffer(_by_sums(image, across, down, filter, antialias), wrap=wrap)
+    source = associated(image)
     if flags is not None:
         return handed_back(
             source.with_array(_by_opencv(source.array, across.count, down.count, flags), wrap=wrap), image
         )
-    if source.device == "cpu":
-        return handed_back(_by_sums(source, across, down, filter, antialias, wrap), image)
     pixels = source.pixels.permute(0, 2, 3, 1)
     axes = [(Y_AXIS, down, image.wrap[1]), (X_AXIS, across, image.wrap[0])]
     # The axis that shrinks most goes first: the other one has less to do.
@@ -182,26 +200,22 @@ def resize(
     return handed_back(source.with_buffer(pixels, wrap=wrap), image)
 
 
-def _by_sums(
-    image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool, wrap: tuple[bool, bool]
-) -> AnyRaster:
-    """Some rows of the result after the others, so that what is between the axes stays in a core's cache."""
-    given, result = image.array, empty((image.batch, down.count, across.count, len(image.channels)))
-    rows = _sums_in_rows(image, image.like(width=across.count, height=down.count), across, down, kind, antialias)
+def _by_sums(image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> np.ndarray[Any, Any]:
+    """Some rows of the result after the others, so that what is between the axes stays in a cache."""
+    buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.array
+    result, sums = (
+        empty((image.batch, down.count, across.count, len(image.channels))),
+        _Sums(image, across, down, kind, antialias),
+    )
 
     def work(part: slice, _: slice) -> None:
-        low, high = rows.needs(part.start, part.stop)
+        low, high = sums.needs(part.start, part.stop)
         inside = low >= 0 and high <= image.height
-        few = given[:, low:high] if inside else given[:, np.arange(low, high) % image.height]
-        result[:, part] = rows.make(part.start, part.stop, image.with_array(few)).array
+        few = buffer[:, low:high] if inside else buffer[:, np.arange(low, high) % image.height]
+        sums.write(part.start, part.stop, image.with_buffer(few), result[:, part])
 
     each_tile(across.count, down.count, (across.count, STRIP), work)
-    return image.with_array(result, wrap=wrap)
-
-
-def _floats(image: AnyRaster) -> Any:
-    """`(B, H, W, C)`: an array in CPU memory, else a tensor."""
-    return image.array if image.device == "cpu" else image.pixels.permute(0, 2, 3, 1)
+    return result
 
 
 def _opencv(image: AnyRaster, across: Span, down: Span, kind: str) -> int | None:

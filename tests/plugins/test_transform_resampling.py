@@ -10,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_transform import offset, resize, rotate, rotate90
+from pipeline_transform.products import runs
+from pipeline_transform.resampling import Span, Sums, summed
 
 from pipeline_core import Image, Mask, OperationError
 
@@ -145,6 +147,42 @@ def test_antialias_is_what_keeps_fine_stripes_grey() -> None:
     rough = resize(stripes, width=9, height=8, filter="bicubic", antialias=False).array
     assert np.ptp(smooth[:, :, 1:-1]) < 0.1
     assert np.ptp(rough) > 0.5
+
+
+@quick
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from(SMOOTH[1:-1]), st.booleans(), st.integers(0, 69))
+def test_products_are_the_sums_one_by_one(size: int, count: int, kind: Any, wrap: bool, first: int) -> None:
+    sums = Sums.of(Span(0.0, size, count), size, kind, antialias=True, wrap=wrap)
+    planes = np.random.default_rng(size).random((2, size, 37), np.float32)
+    made = summed(planes, [(sums, 1)])
+    singly = np.stack([weight @ planes[:, at % size] for at, weight in zip(sums.place, sums.weights, strict=True)], 1)
+    np.testing.assert_allclose(made, singly, rtol=0, atol=1e-6)
+    turned = summed(planes.transpose(0, 2, 1), [(sums, 2)])
+    np.testing.assert_allclose(turned.transpose(0, 2, 1), singly, rtol=0, atol=1e-6)
+    if first < count:  # a part of them, as in strips
+        part = sums.part(first, count)
+        low, high = sums.needs(first, count)
+        few = planes.take(np.arange(low, high), 1, mode="wrap")
+        np.testing.assert_allclose(summed(few, [(part, 1)]), made[:, first:], rtol=0, atol=1e-6)
+
+
+def test_sums_that_repeat_themselves_are_one_run() -> None:
+    for size in (4, 16):
+        sums = Sums.of(Span(0.0, 640, 320), 640, "lanczos3", antialias=True, wrap=False)
+        found = runs(sums.place, sums.weights, 640, size)
+        assert len(found) <= 5
+        assert sum(len(run.matrix) * run.times for run in found) == 320
+
+
+@pytest.mark.parametrize("channels", ["Y", "RGBA"])
+def test_what_is_not_finite_reaches_no_further_than_the_filter(channels: str) -> None:
+    image = noise(64, 64, channels)
+    image.buffer[0, 30, 30, 0] = np.inf
+    image.buffer[0, 10, 10, 0] = np.nan
+    odd = ~np.isfinite(resize(image, scale=0.5, filter="lanczos3").array[0, ..., 0])
+    assert odd.any()
+    y, x = np.nonzero(odd)
+    assert ((abs(x - 15) <= 3) & (abs(y - 15) <= 3) | (abs(x - 5) <= 3) & (abs(y - 5) <= 3)).all()
 
 
 def test_values_are_not_clipped() -> None:
