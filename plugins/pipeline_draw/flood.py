@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
+from pipeline_core import Color, Image, Mask, OperationError, Unit, empty, operation
 from pipeline_draw.painting import fill
 
+Array = np.ndarray[Any, Any]
+MOST_CHANNELS = 4  # that OpenCV compares at once
 Place = Annotated[int, Field(ge=0, description="pixels from the left (x) or the top (y)")]
 Tolerance = Annotated[float, Field(ge=0, description="largest difference from the point's values, in any channel")]
 Diagonal = Annotated[bool, Field(description="go on over corners too")]
@@ -31,7 +33,7 @@ def _check(image: Image, x: int, y: int) -> None:
         raise OperationError(f"the point ({x}, {y}) is outside the image, which is {image.width}x{image.height}")
 
 
-@operation(infer=_selected, device="cpu", aliases=("magic_wand", "fuzzy_select", "select_contiguous"))
+@operation(version=2, infer=_selected, device="cpu", aliases=("magic_wand", "fuzzy_select", "select_contiguous"))
 def flood_mask(image: Image, *, x: Place, y: Place, tolerance: Tolerance = 0.05, diagonal: Diagonal = False) -> Mask:
     """A mask of what is joined to a point by pixels of its colour.
 
@@ -42,11 +44,17 @@ def flood_mask(image: Image, *, x: Place, y: Place, tolerance: Tolerance = 0.05,
     Convention: neighbours are the four at the sides; `diagonal` adds the four at the corners.
     """
     _check(image, x, y)
-    inside = [_joined(item, x, y, image.wrap, diagonal) for item in _alike(image, x, y, tolerance)]
-    return Mask(np.stack(inside)[..., None].astype(np.float32), wrap=image.wrap, meta=image.meta)
+    where = image.color_indices + ([image.index("A")] if image.alpha != "none" else [])
+    seen = image.associate().array
+    if where and len(where) < len(image.channels):
+        seen = seen[..., where]
+    inside = empty((image.batch, image.height, image.width, 1))
+    for item, out in zip(seen, inside, strict=True):
+        out[..., 0] = _joined(_alike(item, item[y, x], tolerance), x, y, image.wrap, diagonal)
+    return Mask(inside, wrap=image.wrap, meta=image.meta)
 
 
-@operation(infer=_painted, device="cpu", aliases=("bucket_fill", "paint_bucket"))
+@operation(version=2, infer=_painted, device="cpu", aliases=("bucket_fill", "paint_bucket"))
 def flood_fill(
     image: Image,
     *,
@@ -66,35 +74,45 @@ def flood_fill(
     )
 
 
-def _alike(image: Image, x: int, y: int, tolerance: float) -> np.ndarray[Any, Any]:
-    """`(B, H, W)`: which pixels are of the point's colour. Colours are compared as associated: unseen ones are alike."""
-    where = image.color_indices + ([image.index("A")] if image.alpha != "none" else [])
-    seen = image.associate().array[..., where or slice(None)]
-    away = np.abs(seen - seen[:, y : y + 1, x : x + 1]).max(-1)
-    # Associating rounds; a hair more lets equal codes stay equal. NaN is like nothing, but the point is like itself.
-    alike = np.asarray(away <= tolerance + 1e-6)
-    alike[:, y, x] = True
+def _alike(seen: Array, wanted: Array, tolerance: float) -> Array:
+    """`(H, W)`: 1 where pixels are of a colour. Colours are compared as associated: unseen ones are alike."""
+    # Associating rounds; a hair more lets equal codes stay equal. NaN is like nothing.
+    low, high = (wanted.astype(np.float64) + side * (tolerance + 1e-6) for side in (-1, 1))
+    alike = np.ones(seen.shape[:2], np.uint8)
+    for first in range(0, len(wanted), MOST_CHANNELS):
+        part = slice(first, first + MOST_CHANNELS)
+        alike &= cv2.inRange(np.ascontiguousarray(seen[..., part]), low[part], high[part])
     return alike
 
 
-def _joined(alike: np.ndarray[Any, Any], x: int, y: int, wrap: tuple[bool, bool], diagonal: bool) -> Any:
-    """The part of `alike` (H, W) that is joined to the point."""
-    # One row and column of the other side, so that what meets over a seam is seen to meet.
-    extended = np.pad(alike, ((0, wrap[1]), (0, wrap[0])), mode="wrap").astype(np.uint8)
-    count, labels = cv2.connectedComponents(extended, connectivity=8 if diagonal else 4)
+def _joined(alike: Array, x: int, y: int, wrap: tuple[bool, bool], diagonal: bool) -> Array:
+    """1 in the part of `alike` that is joined to the point, which is like itself."""
+    alike[y, x] = 1
     height, width = alike.shape
-    seams = []
-    if wrap[0]:
-        seams.append((labels[:, 0], labels[:, width]))
-    if wrap[1]:
-        seams.append((labels[0, :], labels[height, :]))
-    reached = np.zeros(count, bool)
-    reached[labels[y, x]] = True
-    while True:
-        before = reached.sum()
-        for one, other in seams:
-            both = (one > 0) & (other > 0)
-            reached[one[both]] |= reached[other[both]]
-            reached[other[both & reached[one]]] = True
-        if reached.sum() == before:
-            return reached[labels[:height, :width]]
+    reached = np.zeros((height + 2, width + 2), np.uint8)
+    inside, flags = reached[1:-1, 1:-1], (8 if diagonal else 4) | cv2.FLOODFILL_MASK_ONLY | 1 << 8
+    new = [(y, x)]
+    while new:
+        for row, column in new:
+            if not inside[row, column]:
+                cv2.floodFill(alike, reached, (column, row), 0, 0, 0, flags)
+        new = [
+            place
+            for axis in (0, 1)
+            if wrap[1 - axis]
+            for edge in (0, -1)
+            for place in _beyond(alike, inside, axis, edge, wrap[axis], diagonal)
+        ]
+    return inside
+
+
+def _beyond(alike: Array, inside: Array, axis: int, edge: int, wraps: bool, diagonal: bool) -> list[tuple[int, int]]:
+    """Places on the other side of a seam that what is inside at this edge is joined to, and that are not inside yet."""
+    from_here = inside.take(edge, axis)
+    if diagonal:
+        around = np.pad(from_here, 1, mode="wrap" if wraps else "constant")
+        from_here = around[:-2] | around[1:-1] | around[2:]
+    other = -1 - edge
+    found = np.flatnonzero(from_here & alike.take(other, axis) & (1 - inside.take(other, axis)))
+    line = other % alike.shape[axis]
+    return [(line, at) if axis == 0 else (at, line) for at in found.tolist()]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
+from pipeline_core import Color, Image, Mask, OperationError, Unit, each_tile, empty, operation
 from pipeline_draw import coverage
 from pipeline_draw.masks import Feather, Invert
 from pipeline_draw.paint import channel_values
 from pipeline_draw.plane import Plane
 
+BAND = 16
+"""Rows painted at a time."""
 Shape = Literal["rectangle", "ellipse"]
 Place = Annotated[float, Field(description="of the shape's box, in pixels from the left (x) or the top (y)")]
 Extent = Annotated[float, Field(gt=0, description="of the shape's box, in pixels; to the far edge by default")]
@@ -63,15 +66,34 @@ def fill(
     """
     _check(image, mask)
     region = _region(image, mask, shape, (x, y, width, height), feather, invert)
-    cover = region * (opacity * color[3])
-    before, colors, alpha = _floats(image), _selected(image, image.color_indices), _selected(image, _alpha_index(image))
-    share = cover
-    if image.alpha == "straight":  # Porter-Duff over, divided by the alpha that comes out
-        after = cover + before[..., _alpha_index(image)] * (1 - cover)
-        share = cover / (after + (after == 0))
-    weight = share * colors + cover * alpha
+    colors, alpha = _selected(image, image.color_indices), _selected(image, _alpha_index(image))
     paint = _alike(image, channel_values((*color[:3], 1.0), image.channels))
-    return image.with_buffer(before * (1 - weight) + paint * weight)
+
+    def painted(before: Any, region: Any) -> Any:
+        cover = region * (opacity * color[3])
+        share = cover
+        if image.alpha == "straight":  # Porter-Duff over, divided by the alpha that comes out
+            after = cover + before[..., _alpha_index(image)] * (1 - cover)
+            share = cover / (after + (after == 0))
+        weight = share * colors + cover * alpha
+        return before * (1 - weight) + paint * weight
+
+    return image.with_buffer(_in_bands(painted, _floats(image), region))
+
+
+def _in_bands(change: Callable[[Any, Any], Any], before: Any, region: Any) -> Any:
+    """`change` of a `(B, H, W, C)` buffer where the region is; arrays a few rows at a time, which stay in a core's cache."""
+    if not isinstance(before, np.ndarray) or isinstance(region, float):
+        return change(before, region)
+    height, width, channels = before.shape[1:]
+    result = empty((max(len(before), len(region)), height, width, channels))
+
+    def work(rows: slice, _: slice) -> None:
+        given, some = before[:, rows], region[:, rows]
+        result[:, rows] = change(given, some) if some.any() else given
+
+    each_tile(width, height, (width, BAND), work)
+    return result
 
 
 @operation(infer=_erased, aliases=("cut_out", "make_transparent"))
@@ -103,7 +125,8 @@ def erase(
         before = _with_ones(before)
         image = image.with_buffer(before, channels=(*image.channels, "A"), alpha="straight")
     fading = _alpha_index(image) + (image.color_indices if image.alpha == "associated" else [])
-    return image.with_buffer(before * (1 - region * _selected(image, fading)))
+    faded = _selected(image, fading)
+    return image.with_buffer(_in_bands(lambda given, some: given * (1 - some * faded), before, region))
 
 
 def _check(image: Image, mask: Mask | None) -> None:

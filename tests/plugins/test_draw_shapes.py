@@ -247,3 +247,30 @@ def test_inference_says_what_the_run_gives(function: Any, params: dict[str, Any]
     guess, result = function.__operation__.infer(*given, **params), function(*given, **params)
     assert str(guess) == str(result)
     assert guess.wrap == result.wrap
+
+
+@quick
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans())
+def test_a_flood_reaches_what_steps_from_alike_to_alike_reach(
+    width: int, height: int, seed: int, across: bool, down: bool, diagonal: bool
+) -> None:
+    alike = np.random.default_rng(seed).random((height, width)) < 0.55
+    alike[0, 0] = True
+    image = Image(np.where(alike, 0.5, 1.0).astype(np.float32)[None, ..., None], channels=("Y",), wrap=(across, down))
+    reached, left = {(0, 0)}, [(0, 0)]
+    while left:
+        row, column = left.pop()
+        for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+            y, x = row + dy, column + dx
+            if (
+                (dy and dx and not diagonal)
+                or (not 0 <= y < height and not down)
+                or (not 0 <= x < width and not across)
+            ):
+                continue
+            place = y % height, x % width
+            if alike[place] and place not in reached:
+                reached.add(place)
+                left.append(place)
+    found = inside(flood_mask(image, x=0, y=0, diagonal=diagonal))
+    assert {tuple(place) for place in np.argwhere(found).tolist()} == reached
