@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from pipeline_core import Scratch, each_tile
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
-STRIP = 32
+STRIP = 16
 AT_ONCE = 4
 """Channels that OpenCV's sums take together."""
 
@@ -26,21 +27,41 @@ class Moments(NamedTuple):
     deviation: float
 
 
-def moments(shape: tuple[int, ...], values: Callable[[slice, Scratch], Floats]) -> list[Moments]:
-    """Of every channel of `(H, W, C)`, whose rows `values` gives."""
+def moments(
+    shape: tuple[int, ...], values: Callable[[slice, Scratch], Floats], *, with_low: bool = True
+) -> list[Moments]:
+    """Of every channel of `(H, W, C)`, whose rows `values` gives; without `low` it is what `high` is."""
     height, width, channels = shape
     parts: list[Any] = [None] * -(-height // STRIP)
     scratch = Scratch()
+    ends: dict[int, tuple[Floats, Floats]] = {}
+    """Of every column of what a worker has seen: which channel a number is of is asked at the end."""
 
     def work(rows: slice, columns: slice) -> None:
         found = np.ascontiguousarray(values(rows, scratch))
         lines = found.reshape(len(found), -1)
-        low, high = (pick(lines, 0).reshape(width, channels) for pick in (np.min, np.max))
-        parts[rows.start // STRIP] = (len(found) * width, low.min(0), high.max(0), *_sums(found))
+        high = np.maximum.reduce(lines, axis=0)
+        low = np.minimum.reduce(lines, axis=0) if with_low else high
+        lowest, highest = ends.setdefault(threading.get_ident(), (low, high))
+        np.maximum(highest, high, out=highest)
+        if with_low:
+            np.minimum(lowest, low, out=lowest)
+        parts[rows.start // STRIP] = (len(found) * width, *_sums(found))
 
     with np.errstate(all="ignore"):
         each_tile(width, height, (width, STRIP), work)
-        return [_joined([[part[0], *(one[i] for one in part[1:])] for part in parts]) for i in range(channels)]
+        low, high = (
+            pick([one[at] for one in ends.values()], axis=0).reshape(width, channels)
+            for at, pick in ((0, np.min), (1, np.max))
+        )
+        return [
+            Moments(
+                float(low[:, i].min()),
+                float(high[:, i].max()),
+                *_joined([(count, mean[i], deviation[i]) for count, mean, deviation in parts]),
+            )
+            for i in range(channels)
+        ]
 
 
 def _sums(found: Floats) -> tuple[Any, Any]:
@@ -53,13 +74,12 @@ def _sums(found: Floats) -> tuple[Any, Any]:
     return tuple(np.array([pair[which].item() for pair in pairs]) for which in (0, 1))  # type: ignore[return-value]  # two
 
 
-def _joined(parts: list[list[float]]) -> Moments:
-    """Of several parts together: their number, low, high, mean, deviation."""
+def _joined(parts: list[tuple[int, float, float]]) -> tuple[float, float]:
+    """Mean and deviation of several parts together, of each their number, mean and deviation."""
     total = sum(part[0] for part in parts)
-    mean = _sum(count * average for count, _, _, average, _ in parts) / total
-    variance = _sum(count * (spread**2 + (average - mean) ** 2) for count, _, _, average, spread in parts) / total
-    low, high = (float(pick([part[at] for part in parts])) for pick, at in ((np.min, 1), (np.max, 2)))
-    return Moments(low, high, mean, math.sqrt(variance) if variance == variance else math.nan)
+    mean = _sum(count * average for count, average, _ in parts) / total
+    variance = _sum(count * (spread**2 + (average - mean) ** 2) for count, average, spread in parts) / total
+    return mean, math.sqrt(variance) if variance == variance else math.nan
 
 
 def _sum(numbers: Any) -> float:

@@ -28,7 +28,7 @@ def _infer_compare(a: Image | Mask, b: Image | Mask, *, metrics: list[Metric] = 
     return Table(("channel",), ())
 
 
-@operation(version=2, device="cpu", infer=_infer_compare, aliases=("diff", "idiff", "psnr", "ssim", "mse"))
+@operation(version=3, device="cpu", infer=_infer_compare, aliases=("diff", "idiff", "psnr", "ssim", "mse"))
 def compare(
     a: Image | Mask,
     b: Image | Mask,
@@ -120,7 +120,8 @@ def _measured(a: Image | Mask, b: Image | Mask, metrics: list[Metric], peak: flo
         )
 
     found = [
-        {"mse": one.deviation**2 + one.mean**2, "mae": one.mean, "max": one.high} for one in moments(first.shape, apart)
+        {"mse": one.deviation**2 + one.mean**2, "mae": one.mean, "max": one.high}
+        for one in moments(first.shape, apart, with_low=False)
     ]
     if "ssim" in metrics:
         for i, one in enumerate(found):

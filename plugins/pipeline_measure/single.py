@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, Mask, OperationError, Table, operation
+from pipeline_core import Image, Mask, OperationError, Table, each_tile, operation
 from pipeline_measure.moments import moments
 from pipeline_measure.planes import Array, one_picture, plane
 
+MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
+STRIP = 64
 STATISTICS = ("channel", "min", "max", "mean", "std", "nan", "infinite")
 
 
@@ -22,7 +25,7 @@ def _infer_statistics(image: Image | Mask) -> Table:
 
 
 @operation(
-    version=2, device="cpu", infer=_infer_statistics, aliases=("stats", "CurveTool", "image_info", "levels_info")
+    version=3, device="cpu", infer=_infer_statistics, aliases=("stats", "CurveTool", "image_info", "levels_info")
 )
 def statistics(image: Image | Mask) -> Table:
     """Measure least, largest and mean value and standard deviation of each channel.
@@ -82,13 +85,8 @@ def histogram(
     _check_range(low, high)
     # A power of two times a value is exact, and so are OpenCV's bins then; where NaN falls is another matter.
     exact = image.dtype == "float32" and low == 0 and math.frexp(bins / high)[0] == 0.5
-    counts = []
-    for i in range(len(image.channels)):
-        values = np.ascontiguousarray(image.array[0, ..., i])
-        if exact and np.isfinite([values.min(), values.max()]).all():
-            counts.append(_counts_by_opencv(values, bins, high))
-        else:
-            counts.append(_counts(plane(image, i), bins, low, high))
+    found = _counts_by_opencv(image.array[0], bins, high) if exact else [None] * len(image.channels)
+    counts = [_counts(plane(image, i), bins, low, high) if one is None else one for i, one in enumerate(found)]
     edges = [None, *np.linspace(low, high, bins + 1).tolist(), None]
     return Table(("low", "high", *image.channels), tuple(zip(edges, edges[1:], *counts, strict=False)))
 
@@ -104,11 +102,27 @@ def _counts(values: Array, bins: int, low: float, high: float) -> list[int]:
     return [int((values < low).sum()), *counts.tolist(), int((values > high).sum())]
 
 
-def _counts_by_opencv(values: np.ndarray[Any, np.dtype[np.float32]], bins: int, high: float) -> list[int]:
-    # In parts: OpenCV counts in float32, which is exact up to 16 million.
-    strips = np.array_split(values, -(-values.size >> 22) or 1)
-    counts = np.sum([cv2.calcHist([strip], [0], None, [bins], [0, high]) for strip in strips], 0, np.float64).ravel()
-    found = [int(count) for count in counts]
-    below, above = (int(np.count_nonzero(outside)) for outside in (values < 0, values > high))
-    found[-1] += values.size - below - above - sum(found)  # those that are `high`
-    return [below, *found, above]
+def _counts_by_opencv(array: np.ndarray[Any, np.dtype[np.float32]], bins: int, high: float) -> list[list[int] | None]:
+    """Of every channel of `(H, W, C)`; None of those that are not finite everywhere."""
+    height, width, channels = array.shape
+    counts = np.zeros((channels, bins + 2), np.int64)
+    finite, adding = np.ones(channels, bool), threading.Lock()
+
+    def work(rows: slice, _: slice) -> None:
+        part = array[rows]
+        planes = cv2.split(part) if channels <= MOST_CHANNELS else np.ascontiguousarray(np.moveaxis(part, 2, 0))
+        for i, values in enumerate(planes):
+            least, most = values.min(), values.max()
+            if not np.isfinite([least, most]).all():
+                finite[i] = False
+                continue
+            inside = cv2.calcHist([values], [0], None, [bins], [0, high]).ravel().astype(np.int64)
+            below = np.count_nonzero(values < 0) if least < 0 else 0
+            above = np.count_nonzero(values > high) if most > high else 0
+            inside[-1] += values.size - below - above - inside.sum()  # those that are `high`
+            with adding:
+                counts[i] += [below, *inside, above]
+
+    with np.errstate(invalid="ignore"):
+        each_tile(width, height, (width, STRIP), work)
+    return [one if known else None for one, known in zip(counts.tolist(), finite, strict=True)]
