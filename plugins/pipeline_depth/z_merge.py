@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Annotated
 
+import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, OperationError, operation
-from pipeline_depth.deep_image import Floats, Integers
+from pipeline_core import Image, OperationError, each_tile, empty, operation
+from pipeline_depth.deep_image import Floats
 from pipeline_depth.depth import depth_of, shared_meta
 
 BLOCK = 2**14
@@ -41,10 +43,13 @@ def z_merge(
         return replace(z_merge([_colored(image) for image in images], zero_is_infinite=zero_is_infinite), color="data")
     batch = max(image.batch for image in images)
     layers = [_layer(image, first.channels, batch) for image in images]
-    pixels = np.empty_like(layers[0])
-    for start in range(0, len(pixels), BLOCK):
-        block = slice(start, start + BLOCK)
-        pixels[block] = _merge(np.stack([layer[block] for layer in layers]), first, zero_is_infinite)
+    pixels = empty(layers[0].shape)
+
+    def work(rows: slice, _: slice) -> None:
+        planes = _merge([_planes(layer[rows]) for layer in layers], first, zero_is_infinite)
+        pixels[rows] = cv2.merge(list(planes)).reshape(pixels[rows].shape)
+
+    each_tile(first.width, len(pixels), (first.width, max(1, BLOCK // first.width)), work)
     merged = first.with_array(
         pixels.reshape(batch, first.height, first.width, len(first.channels)),
         alpha="none" if first.alpha == "none" else "associated",
@@ -145,49 +150,70 @@ def _check_alike(first: Image, image: Image) -> None:
 
 
 def _layer(image: Image, channels: tuple[str, ...], batch: int) -> Floats:
-    """`(pixels, C)`, associated, in this order of channels."""
+    """`(rows, W, C)`, associated, in this order of channels."""
     array = image.associate().array
     if image.channels != channels:
         array = array[..., [image.index(name) for name in channels]]
-    return np.broadcast_to(array, (batch, *array.shape[1:])).reshape(-1, len(channels))
+    return np.broadcast_to(array, (batch, *array.shape[1:])).reshape(-1, image.width, len(channels))
 
 
-def _merge(layers: Floats, image: Image, zero_is_infinite: bool) -> Floats:
-    """Layers `(N, pixels, C)` with the facts of this image, sorted and put over one another: `(pixels, C)`."""
-    depth = layers[..., image.index("Z")]
-    beyond = np.isnan(depth) | (depth == 0) if zero_is_infinite else np.isnan(depth)
-    depth = np.where(beyond, np.float32(np.inf), depth)
+def _planes(layer: Floats) -> Floats:
+    """`(rows, W, C)` as `(C, pixels)`: long lines are what numpy is fast at."""
+    planes = np.empty((layer.shape[2], layer.shape[0] * layer.shape[1]), np.float32)
+    for i, plane in enumerate(planes):
+        cv2.extractChannel(layer, i, plane.reshape(layer.shape[:2]))
+    return planes
+
+
+def _merge(layers: list[Floats], image: Image, zero_is_infinite: bool) -> Floats:
+    """Layers `(C, pixels)` with the facts of this image, sorted and put over one another."""
     where = image.channels.index("A") if image.alpha != "none" else None
-    alpha = np.ones_like(depth) if where is None else layers[..., where]
-    order = _order(depth, alpha, layers)
-    pixel = np.arange(layers.shape[1])
+    layers = _sorted(layers, image.index("Z"), where, zero_is_infinite)
+    result = layers[-1].copy()
     if where is None:
-        return np.asarray(layers[order[0], pixel])
-    kept = [i for i in range(layers.shape[2]) if i != where and i not in image.color_indices]
-    result: Floats = layers[order[-1], pixel]
-    for place in order[-2::-1]:
-        layer = layers[place, pixel]
-        cover = layer[:, [where]]
-        below = result[:, kept]
-        result = _on_top_of(layer, cover, result)
-        result[:, kept] = np.where(cover != 0, layer[:, kept], below)
+        return layers[0]
+    kept = [i for i in range(len(result)) if i != where and i not in image.color_indices]
+    for layer in layers[-2::-1]:
+        cover = layer[where]
+        left, opaque, some = 1 - cover, cover == 1, cover != 0
+        with np.errstate(invalid="ignore", over="ignore"):
+            for i, (front, below) in enumerate(zip(layer, result, strict=True)):
+                if i in kept:
+                    np.copyto(below, front, where=some)
+                    continue
+                np.add(front, below * left, out=below)
+                np.copyto(below, front, where=opaque)  # what is opaque hides infinity and NaN too
     return result
 
 
-def _order(depth: Floats, alpha: Floats, layers: Floats) -> Integers:
-    """Front to back: by depth, where that is equal by alpha, then by the bits of all channels; `(N, pixels)`."""
-    order = np.repeat(np.arange(len(depth))[:, None], depth.shape[1], axis=1)
-    ranked = depth.copy()
-    for turn in range(len(depth)):  # neighbours change places, those at even and at odd ranks in turns
-        for i in range(turn % 2, len(depth) - 1, 2):
+def _sorted(layers: list[Floats], depth: int, alpha: int | None, zero_is_infinite: bool) -> list[Floats]:
+    """Front to back: by depth, where that is equal by alpha, then by the bits of all channels."""
+    given, layers, ranked = layers, list(layers), []
+    for layer in layers:
+        beyond = np.isnan(layer[depth])
+        if zero_is_infinite:
+            beyond |= layer[depth] == 0
+        ranked.append(np.where(beyond, np.float32(np.inf), layer[depth]))
+    depths = list(ranked)
+    for turn in range(len(layers)):  # neighbours change places, those at even and at odd ranks in turns
+        for i in range(turn % 2, len(layers) - 1, 2):
             nearer = ranked[i + 1] < ranked[i]
-            for lane in (order, ranked):
-                lane[i : i + 2] = np.where(nearer, lane[[i + 1, i]], lane[i : i + 2])
-    tied = np.flatnonzero((ranked[1:] == ranked[:-1]).any(axis=0))
+            if nearer.any():
+                for lane in (layers, ranked):
+                    one, other = lane[i : i + 2]
+                    lane[i : i + 2] = np.where(nearer, other, one), np.where(nearer, one, other)
+    equal = [one == other for one, other in pairwise(ranked)]
+    tied = np.flatnonzero(np.any(equal, axis=0)) if equal else np.zeros(0, np.intp)
     if len(tied):
-        bits = np.ascontiguousarray(layers[:, tied]).view(np.int32)
-        order[:, tied] = np.lexsort((*np.moveaxis(bits, -1, 0), alpha[:, tied], depth[:, tied]), axis=0)
-    return order
+        few = np.stack([layer[:, tied] for layer in given])
+        seen = few[:, alpha] if alpha is not None else np.ones(few[:, 0].shape)
+        order = np.lexsort(
+            (*np.moveaxis(few.view(np.int32), 1, 0), seen, np.stack([one[tied] for one in depths])), axis=0
+        )
+        for rank, layer in enumerate(layers):
+            layers[rank] = layer.copy()
+            layers[rank][:, tied] = few[order[rank], :, np.arange(len(tied))].T
+    return layers
 
 
 def _on_top_of(front: Floats, alpha: Floats, back: Floats) -> Floats:
