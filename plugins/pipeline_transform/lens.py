@@ -38,6 +38,8 @@ class _Lens(NamedTuple):
 
     def undistorted(self, x: Array, y: Array, close: float) -> Arrays:
         """The inverse, by Newton's method; NaN where no place comes here, as beyond the edge of a strong bulge."""
+        if not (self.p1 or self.p2):
+            return self._undistorted_along_rays(x, y, close)
         u, v = x, y
         for _ in range(ROUNDS):
             at_x, at_y = self.distorted(u, v)
@@ -53,6 +55,23 @@ class _Lens(NamedTuple):
         xp = namespace(x)
         good = (xp.hypot(at_x - x, at_y - y) < close) & (xx * yy - xy * xy > 0) & (xx + yy > 0)
         return xp.where(good, u, xp.nan), xp.where(good, v, xp.nan)
+
+    def _undistorted_along_rays(self, x: Array, y: Array, close: float) -> Arrays:
+        """What stays on its ray from the middle, by its distance alone."""
+        xp = namespace(x)
+        distance = (x * x + y * y) ** 0.5
+        r = distance
+        for _ in range(ROUNDS):
+            r2 = r * r
+            radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
+            slope = radial + r2 * (2 * self.k1 + r2 * (4 * self.k2 + r2 * 6 * self.k3))
+            off = r * radial - distance
+            if bool(abs(off).max() < close / 100):
+                break
+            r = r - off / slope
+        ratio = xp.where(distance > 0, 1 / radial, 1.0)
+        share = xp.where((abs(off) < close) & (slope > 0) & (radial > 0), ratio, xp.nan)
+        return x * share, y * share
 
     def _slopes(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """dX/dx, dX/dy (which is dY/dx) and dY/dy of `distorted`."""
@@ -71,7 +90,7 @@ def _same_size(image: AnyRaster, *, filter: str = "bicubic", **_: Any) -> AnyRas
 
 
 @operation(
-    version=3, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
+    version=4, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
 )
 def lens_distort(
     image: AnyRaster,
