@@ -22,7 +22,6 @@ Feature = Literal["f1", "f2", "f2-f1", "cell"]
 DIRECTIONS = np.array([[math.cos(i * math.tau / 256), math.sin(i * math.tau / 256)] for i in range(256)], np.float32)
 SIMPLEX_MOST = 0.09151  # of (0.8 - r^2)^4 r over the corners of a triangle, at its worst
 REACH = 2  # cells around a place that may hold the nearest or second nearest point: both lie nearer than 2 cells
-ROWS_AT_ONCE = 32  # that stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,6 @@ def simplex(x: Places, y: Places, lattice: Lattice) -> Floats:
     11(1), 2022: rows one cell apart, each half a cell further left than the one above, so that it can repeat. Such noise lies
     within `SIMPLEX_MOST` on both sides of 0, and is brought to 0..1 by that bound.
     """
-    parts = [_on_triangles(x, y[top : top + ROWS_AT_ONCE], lattice) for top in range(0, y.shape[0], ROWS_AT_ONCE)]
-    return np.concatenate(parts)
-
-
-def _on_triangles(x: Places, y: Places, lattice: Lattice) -> Floats:
     down = np.floor(y)
     skewed = x + y / 2
     across = np.floor(skewed)
@@ -130,28 +124,28 @@ def worley(x: Places, y: Places, lattice: Lattice, feature: Feature) -> Floats:
     `f1` and `f2` are the distances to the nearest and second nearest point; in cells, over the farthest that they can
     be (sqrt 2 and sqrt 2.5). `cell` is a random value of the nearest point.
     """
-    parts = [_nearest(x, y[top : top + ROWS_AT_ONCE], lattice, feature) for top in range(0, y.shape[0], ROWS_AT_ONCE)]
-    return np.concatenate(parts)
-
-
-def _nearest(x: Places, y: Places, lattice: Lattice, feature: Feature) -> Floats:
     across, down = _Axis.of(x), _Axis.of(y)
     columns = np.arange(across.lines[0] - REACH, across.lines[-1] + REACH)
     rows = np.arange(down.lines[0] - REACH, down.lines[-1] + REACH)
     to_right, to_below, own = (unit(part) for part in lattice.numbers(columns[None, :], rows[:, None]))
     first = np.full((y.shape[0], x.shape[1]), np.inf, np.float32)
-    second, found = first.copy(), first.copy()
-    for j in range(2 * REACH + 1):
-        for i in range(2 * REACH + 1):
-            at = np.ix_(down.index + j, across.index + i)
-            dx = to_right[at] + (np.float32(i - REACH) - across.past)[None, :]
-            dy = to_below[at] + (np.float32(j - REACH) - down.past)[:, None]
-            distance = dx * dx + dy * dy
+    second, found, distance = first.copy(), first.copy(), first.copy()
+    for i in range(2 * REACH + 1):
+        # How far off across is known on the few rows of cells, and down it changes with the row alone.
+        at = across.index + i
+        dx = to_right[:, at] + (np.float32(i - REACH) - across.past)[None, :]
+        across_squared, below, numbers = dx * dx, to_below[:, at], own[:, at]
+        for j in range(2 * REACH + 1):
+            row = down.index + j
+            dy = below[row]
+            dy += (np.float32(j - REACH) - down.past)[:, None]
+            dy *= dy
+            np.add(across_squared[row], dy, out=distance)
             if feature == "cell":
-                found = np.where(distance < first, own[at], found)
-            else:
-                second = np.minimum(second, np.maximum(first, distance))
-            first = np.minimum(first, distance)
+                np.copyto(found, numbers[row], where=distance < first)
+            elif feature != "f1":
+                np.minimum(second, np.maximum(first, distance, out=dy), out=second)
+            np.minimum(first, distance, out=first)
     if feature == "cell":
         return found
     nearest, next_one = np.sqrt(first), np.sqrt(second)

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, Seed, operation, progress
+from pipeline_core import Image, Seed, each_tile, empty, operation
 from pipeline_generate.lattice import Feature, Floats, Lattice, perlin, simplex, value, white, worley
 from pipeline_generate.sizes import Length, Space
 
 Kind = Literal["white", "value", "perlin", "simplex", "worley"]
 Channels = Literal["Y", "RGB"]
+BAND = 32
+"""Rows made at a time: they stay in a core's cache."""
 STREAMS = 64  # per channel: more than there are octaves
 SHIFT = 0.375, 0.625  # cells, per octave: lattice points of two octaves in one place would show
 
@@ -66,10 +68,13 @@ def noise(
     across = (np.arange(width) + (0.5 + x))[None, :]
     down = (np.arange(height) + (0.5 + y))[:, None]
     layers = _layers((width, height), kind, scale, octaves, lacunarity, gain, seamless)
-    buffer = np.empty(picture.buffer.shape, np.float32)
-    for channel in range(len(channels)):
-        progress(channel, len(channels), "channels")
-        buffer[0, ..., channel] = _plane(kind, across, down, layers, seed, channel, feature)
+    buffer = empty(picture.buffer.shape)
+
+    def work(rows: slice, _: slice) -> None:
+        for channel in range(len(channels)):
+            buffer[0, rows, :, channel] = _plane(kind, across, down[rows], layers, seed, channel, feature)
+
+    each_tile(width, height, (width, BAND), work)
     return picture.with_buffer(buffer)
 
 
