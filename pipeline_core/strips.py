@@ -137,7 +137,9 @@ class _Strips:
         if rows is None and max(frame.nbytes for frame in self.frames.of.values()) <= SMALL:
             raise NotInStrips
         self.files = [m for m in members if not m.part.sources]
-        """Read from a file, one strip after the other: their rows are there before the other steps begin."""
+        """Read from a file, one strip after the other; several files side by side."""
+        self.taken = dict.fromkeys([member.index for member in self.files], 0)
+        """The strip whose rows each file gives next."""
         self.members = [m for m in members if m.part.sources]
         self.readers = {m.index: sum(m.index in reader.part.sources for reader in members) for m in members}
         last = {source: member.index for member in members for source in member.part.sources if source in self.readers}
@@ -174,9 +176,11 @@ class _Strips:
                         while not self.failures:
                             with self.taking:
                                 number = next(left, None)
-                                if number is None:
-                                    break
-                                strip = self._take(number, own)
+                            if number is None:
+                                break
+                            strip = self._take(number, own)
+                            if self.failures:
+                                break
                             self._carry_out(strip, own)
                             told(next(done), self.count)
                 except BaseException as error:  # told to the caller, in his thread
@@ -226,14 +230,22 @@ class _Strips:
     # --- one strip ---
 
     def _take(self, number: int, spent: dict[int, float]) -> _Strip:
-        """What a strip is; under a lock, so that files are read from the top to the bottom."""
+        """What a strip is. Each file is read from the top to the bottom, when all strips above have been read of it."""
         spans = self.frames.spans(number * self.rows, min((number + 1) * self.rows, self.frames.height))
         needed = self.frames.needed(spans)
         read = {}
         for member in self.files:
-            if member.index in needed:
-                start, stop = needed[member.index]
-                read[member.index] = _Rows(self._call(member, start, stop, [], spent), start, stop)
+            index = member.index
+            with self.turns:
+                self.turns.wait_for(lambda index=index: self.taken[index] == number or bool(self.failures))  # type: ignore[misc]  # the loop's index
+            if self.failures:
+                break
+            if index in needed:
+                start, stop = needed[index]
+                read[index] = _Rows(self._call(member, start, stop, [], spent), start, stop)
+            with self.turns:
+                self.taken[index] += 1
+                self.turns.notify_all()
         return _Strip(number, spans, needed, read)
 
     def _carry_out(self, strip: _Strip, spent: dict[int, float], *, keeps: bool = False) -> dict[int, _Rows]:
