@@ -13,15 +13,19 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from pipeline_core import AnyRaster, Scratch, each_tile, empty, progress
+from pipeline_core import AnyRaster, Image, Scratch, each_tile, empty, progress
 from pipeline_transform.paint import encoded
-from pipeline_transform.resampling import KERNELS, Kernel
+from pipeline_transform.resampling import KERNELS, Kernel, associated
 from pipeline_transform.warping import Warp
 
 Array = np.ndarray[Any, Any]
 
 STRIP = 16  # rows at once where a tile needs nothing of its own
 TILE = 128  # pixels of a side where it does
+WIDE = (256, 128)  # where it needs little
+PLACED = 480  # pixels of the picture that a tile needs, across and down, up to which float32 holds them in 9 bits
+FRACTION = 15  # and what is behind the point in these
+MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
 LONGEST = 32766  # OpenCV takes no longer side
 FINE = 8192  # up to here a place in float32 is exact to a few ten-thousandths of a pixel
 ROOM = 8  # how many times as many pixels of the picture as of the result a tile may need
@@ -31,12 +35,17 @@ SAME = np.array([0, 1, 0], np.float32)
 
 
 class _Frame(NamedTuple):
-    """Channels of one picture, as many as OpenCV takes, and what is beyond the edge."""
+    """Channels of one picture, as many as OpenCV takes, and what is beyond the edge.
+
+    `alpha` is what those of them that are `colors` are still to be multiplied by: a channel of a picture.
+    """
 
     item: int
     channels: slice
     pixels: Array
     behind: tuple[float, ...]
+    alpha: tuple[Array, int] | None = None
+    colors: tuple[bool, ...] = ()
 
 
 class _Places(NamedTuple):
@@ -49,20 +58,29 @@ class _Places(NamedTuple):
 
 
 def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRaster:
-    """The warped picture over the background."""
-    array, margin = image.array, KERNELS[kind].radius
-    result = empty((image.batch, warp.height, warp.width, array.shape[3]))
+    """The warped picture over the background, which is associated; in the alpha state that the picture has."""
+    margin, simple = KERNELS[kind].radius, kind == "bilinear"
+    longest = warp.longest or max(image.size)
+    placed = simple and _is_placed(warp)
+    near = placed or not simple or longest > FINE
+    side = WIDE if placed else (TILE, TILE) if not simple else (warp.width, STRIP)
+    buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.array
+    result = empty((image.batch, warp.height, warp.width, buffer.shape[3]))
     border = [margin if wraps else 0 for wraps in image.wrap]
     if any(border):
-        array = np.stack([_rounded_off(item, *border) for item in array])
-    size = array.shape[2], array.shape[1]
-    frames, scratch = _frames(array, background), Scratch()
+        buffer = np.stack([_rounded_off(item, *border) for item in buffer])
+    size = buffer.shape[2], buffer.shape[1]
+    colors = _colors(image)
+    if simple and not placed:  # all of the picture may be needed for any tile
+        array = associated(image.with_buffer(buffer)).array
+        frames = _frames(array, background)
+    else:
+        frames = _frames(buffer, background, colors)
+    scratch = Scratch()
     interpolated = {"bilinear": _bilinear, "bicubic": _bicubic}.get(kind) or _by_taps(KERNELS[kind])
-    simple = kind == "bilinear"
-    longest = warp.longest or max(image.size)
-    near = not simple or longest > FINE
     # Of a picture and of a part of it places are the same to the bit where all are numbers that float32 holds.
-    grain = 2.0 ** -(15 if near else 23 - longest.bit_length())
+    fine = 23 - longest.bit_length()
+    grain = 2.0 ** -(max(fine, FRACTION) if placed else FRACTION if near else fine)
     others: list[tuple[slice, slice]] = []
 
     def work(rows: slice, columns: slice) -> None:
@@ -70,7 +88,10 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
         if warp.antialias and _shrinks(warp, x, y):
             others.append((rows, columns))
             return
-        at = _places(warp, x, y, image, size, margin, scratch, grain, near=near)
+        if placed and not any(border):
+            at = _affine_places(warp, x, y, size, margin, scratch, grain)
+        else:
+            at = _places(warp, x, y, image, size, margin, scratch, grain, near=near)
         if not _takes(at, simple):
             others.append((rows, columns))
             return
@@ -82,16 +103,27 @@ def sampled(image: AnyRaster, warp: Warp, kind: str, background: Array) -> AnyRa
                 single = scratch.array("single", (*part.shape[:2], frame.pixels.shape[2]))
                 interpolated(frame, at, single, scratch)
                 part[..., frame.channels] = single
+        _unassociate(result[:, rows, columns], colors, scratch)
 
-    each_tile(warp.width, warp.height, (warp.width, STRIP) if simple else (TILE, TILE), work)
+    each_tile(warp.width, warp.height, side, work)
     if others:
         from pipeline_transform import tensors
 
-        sampler = tensors.Sampler(image, warp, KERNELS[kind], background)
+        sampler = tensors.Sampler(associated(image), warp, KERNELS[kind], background)
         for done, (rows, columns) in enumerate(others):
             progress(done, len(others), "tiles")
-            result[:, rows, columns] = sampler.part(rows, columns).permute(2, 0, 1, 3).numpy()
+            part = result[:, rows, columns]
+            part[:] = sampler.part(rows, columns).permute(2, 0, 1, 3).numpy()
+            _unassociate(part, colors, scratch)
     return image.with_buffer(result, wrap=warp.wrap)
+
+
+def _is_placed(warp: Warp) -> bool:
+    """Whether tiles need parts of the picture that are not much larger."""
+    if not warp.affine:
+        return False
+    corners = warp.source(np.array([[0.0, WIDE[0]]]), np.array([[0.0], [WIDE[1]]]))
+    return max(float(np.ptp(place)) for place in corners) <= PLACED
 
 
 def picked(image: AnyRaster, warp: Warp, background: Array) -> AnyRaster:
@@ -122,7 +154,14 @@ def picked(image: AnyRaster, warp: Warp, background: Array) -> AnyRaster:
     return image.with_buffer(result.view(buffer.dtype), wrap=warp.wrap)
 
 
-def _frames(array: Array, background: Array) -> list[_Frame]:
+def _colors(image: AnyRaster) -> tuple[list[int], int] | None:
+    """The channels that are to be multiplied by alpha, and alpha's own."""
+    if not isinstance(image, Image) or image.coverage != "straight":
+        return None
+    return image.color_indices, image.index("A")
+
+
+def _frames(array: Array, background: Array, colors: tuple[list[int], int] | None = None) -> list[_Frame]:
     """Every picture, in groups of 4, 3 or 1 channels."""
     groups, start, count = [], 0, array.shape[3]
     while start < count:
@@ -130,7 +169,14 @@ def _frames(array: Array, background: Array) -> list[_Frame]:
         groups.append(slice(start, start + taken))
         start += taken
     return [
-        _Frame(i, group, np.ascontiguousarray(item[..., group]), tuple(map(float, background[group])))
+        _Frame(
+            i,
+            group,
+            np.ascontiguousarray(item[..., group]),
+            tuple(map(float, background[group])),
+            (item, colors[1]) if colors else None,
+            tuple(channel in colors[0] for channel in range(group.start, group.stop)) if colors else (),
+        )
         for i, item in enumerate(array)
         for group in groups
     ]
@@ -196,30 +242,102 @@ def _places(
     return _Places(maps[0], maps[1], (first[0], first[1]), (last[0], last[1]))
 
 
+def _affine_places(
+    warp: Warp, x: Array, y: Array, size: tuple[int, int], margin: int, scratch: Scratch, grain: float
+) -> _Places:
+    """As `_places` from close by: what columns add to a place, and what rows add.
+
+    Both are counted from the whole picture's first pixel, so that they are the same in any part of it.
+    """
+    zero, top, rounding = np.zeros((1, 1)), np.full((1, 1), -float(warp.top)), 1.5 * 2.0**52 * grain
+    maps, first, last = [], [], []
+    by_columns, before, by_rows = warp.source(x, top), warp.source(zero, top), warp.source(zero, y)
+    for name, there, here, row, length in zip("xy", by_columns, before, by_rows, size, strict=True):
+        column = there - here
+        ends = column.min() + row.min() - 0.5, column.max() + row.max() - 0.5
+        low, high = (float(end.clip(-margin, length + margin)) for end in ends)
+        start = math.floor(low) - margin + 1
+        place = np.add(column, row - (start + 0.5), out=scratch.array("exact", (y.size, x.size), np.float64))
+        place += rounding
+        maps.append(np.subtract(place, rounding, out=scratch.array(name, place.shape), casting="same_kind"))
+        first.append(start)
+        last.append(math.floor(high) + margin)
+    return _Places(maps[0], maps[1], (first[0], first[1]), (last[0], last[1]))
+
+
 def _takes(at: _Places, simple: bool) -> bool:
     """Whether OpenCV takes the part of the picture that this tile needs, and it is not too large to be prepared."""
     width, height = (stop - start + 1 for start, stop in zip(at.first, at.last, strict=True))
     return max(width, height) <= LONGEST and (simple or width * height <= ROOM * max(at.across.size, TILE**2))
 
 
-def _near(frame: _Frame, at: _Places) -> Array:
-    """The part of the picture that the places are counted in, continued by what is behind."""
-    height, width = frame.pixels.shape[:2]
+def _near(frame: _Frame, at: _Places, scratch: Scratch) -> Array:
+    """The part of the picture that the places are counted in, associated floats, continued by what is behind."""
+    channels = frame.pixels.shape[2]
     (left, top), (right, bottom) = at.first, at.last
-    if (left, top, right, bottom) == (0, 0, width - 1, height - 1):
-        return frame.pixels
-    inside = frame.pixels[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
-    if inside.shape[:2] == (bottom - top + 1, right - left + 1):
+    rows, columns = (slice(max(low, 0), max(high + 1, 0)) for low, high in ((top, bottom), (left, right)))
+    inside = frame.pixels[rows, columns]
+    is_all = inside.shape[:2] == (bottom - top + 1, right - left + 1)
+    alpha = None
+    if frame.alpha is not None and inside.size:
+        item, channel = frame.alpha
+        alpha = _alpha(item[rows, columns], channel, scratch)
+        if alpha.min() == 1 == alpha.max():
+            alpha = None
+    if is_all and inside.dtype == np.float32 and alpha is None:
         return inside
-    found = np.empty((bottom - top + 1, right - left + 1, frame.pixels.shape[2]), np.float32)
-    found[:] = frame.behind
+    found = scratch.array("near", (bottom - top + 1, right - left + 1, channels))
+    if not is_all:
+        found[:] = frame.behind
     y, x = max(-top, 0), max(-left, 0)
-    found[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    place = found[y : y + inside.shape[0], x : x + inside.shape[1]]
+    if inside.dtype.kind == "u":
+        np.divide(inside, np.float32(np.iinfo(inside.dtype).max), out=place, dtype=np.float32)
+        inside = place
+    if alpha is not None:
+        np.multiply(inside, _factors(alpha, frame.colors, scratch), out=place)
+    elif inside is not place:
+        place[:] = inside
     return found
 
 
+def _alpha(item: Array, channel: int, scratch: Scratch) -> Array:
+    """A channel of `(H, W, C)` as floats."""
+    alpha = scratch.array("alpha", item.shape[:2])
+    if item.dtype.kind == "u":
+        np.divide(item[..., channel], np.float32(np.iinfo(item.dtype).max), out=alpha, dtype=np.float32)
+    elif item.dtype == np.float32 and item.shape[2] <= MOST_CHANNELS and item.strides[1:] == (4 * item.shape[2], 4):
+        cv2.extractChannel(item, channel, alpha)
+    else:
+        alpha[:] = item[..., channel]
+    return alpha
+
+
+def _factors(alpha: Array, colors: Sequence[bool], scratch: Scratch) -> Array:
+    """Alpha for the channels that are colours, 1 for the others: `(H, W, C)`."""
+    factors = scratch.array("factors", (*alpha.shape, len(colors)))
+    if list(colors) == [True, True, True, False]:
+        cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGRA, factors)
+        return factors
+    for channel, is_color in enumerate(colors):
+        factors[..., channel] = alpha if is_color else 1
+    return factors
+
+
+def _unassociate(part: Array, colors: tuple[list[int], int] | None, scratch: Scratch) -> None:
+    """Divides colours `(B, H, W, C)` by alpha, where that is not 0."""
+    if colors is None:
+        return
+    for item in part:
+        alpha = _alpha(item, colors[1], scratch)
+        if not alpha.all():
+            alpha[alpha == 0] = 1
+        factors = _factors(alpha, [channel in colors[0] for channel in range(item.shape[2])], scratch)
+        np.divide(item, factors, out=item)
+
+
 def _bilinear(frame: _Frame, at: _Places, result: Array, scratch: Scratch) -> None:
-    _linear(_near(frame, at), at, result, frame.behind)
+    _linear(_near(frame, at, scratch), at, result, frame.behind)
 
 
 def _linear(pixels: Array, at: _Places, result: Array, behind: tuple[float, ...]) -> Array:
@@ -232,7 +350,7 @@ def _bicubic(frame: _Frame, at: _Places, result: Array, scratch: Scratch) -> Non
     Cubic Hermite interpolation with the slopes (p[i + 1] - p[i - 1]) / 2, sorted; in two dimensions the product of
     both: four linear interpolations, whose weights change slowly.
     """
-    pixels = _near(frame, at)
+    pixels = _near(frame, at, scratch)
     nothing, shape = (0.0,) * len(frame.behind), result.shape
     across, down = (_bow(part, name, shape, scratch) for part, name in ((at.across, "bow x"), (at.down, "bow y")))
     other = scratch.array("other", shape)
@@ -254,7 +372,7 @@ def _by_taps(kernel: Kernel) -> Callable[[_Frame, _Places, Array, Scratch], None
     steps = range(1 - kernel.radius, kernel.radius + 1)
 
     def interpolated(frame: _Frame, at: _Places, result: Array, scratch: Scratch) -> None:
-        pixels, channels, nothing = _near(frame, at), result.shape[2], (0.0,) * len(frame.behind)
+        pixels, channels, nothing = _near(frame, at, scratch), result.shape[2], (0.0,) * len(frame.behind)
         if any(frame.behind):  # what is taken is the difference from it, so that it is met exactly outside
             pixels = pixels - np.array(frame.behind, np.float32)
         (x, across), (y, down) = (_taps(place, kernel, steps) for place in (at.across, at.down))

@@ -99,7 +99,7 @@ def translate(
 
 
 def _shift(image: AnyRaster, x: float, y: float) -> Warp:
-    return Warp(image.width, image.height, lambda across, down: (across - x, down - y), wrap=image.wrap)
+    return Warp(image.width, image.height, lambda across, down: (across - x, down - y), wrap=image.wrap, affine=True)
 
 
 def _moved(image: AnyRaster, x: int, y: int, fill: Color) -> AnyRaster:
@@ -181,7 +181,10 @@ def affine(
 
 def _warp(image: AnyRaster, back: Matrix, width: int | None, height: int | None, antialias: bool) -> Warp:
     """By a matrix from the result to the picture."""
-    return Warp(width or image.width, height or image.height, _through(back), antialias and _shrinks(back))
+    affine = not back[2, :2].any()
+    return Warp(
+        width or image.width, height or image.height, _through(back), antialias and _shrinks(back), affine=affine
+    )
 
 
 @operation(

@@ -66,10 +66,10 @@ def _in_rows(
     if turns is not None:
         return half_turn_in_rows(image, turns=turns)
     turn = _turn(image, angle, expand, center)
-    return warped_in_rows(image, Warp(turn.width, turn.height, turn.source), filter, fill)
+    return warped_in_rows(image, Warp(turn.width, turn.height, turn.source, affine=True), filter, fill)
 
 
-@operation(version=3, infer=_inferred, rows=_in_rows, aliases=("turn",))
+@operation(version=4, infer=_inferred, rows=_in_rows, aliases=("turn",))
 def rotate(
     image: AnyRaster,
     *,
@@ -99,7 +99,7 @@ def rotate(
     if turns is not None:
         return rotate90(image, turns=turns)
     turn = _turn(image, angle, expand, center)
-    return warped(image, Warp(turn.width, turn.height, turn.source), filter, fill)
+    return warped(image, Warp(turn.width, turn.height, turn.source, affine=True), filter, fill)
 
 
 def _exact_turns(image: AnyRaster, angle: float, expand: bool, center: Point | None) -> Literal[0, 1, 2, 3] | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, Rows
+from pipeline_core import AnyRaster, Color, Image, Rows
 from pipeline_transform.paint import TRANSPARENT, channel_values
 from pipeline_transform.resampling import KERNELS, Filter, associated, handed_back
 
@@ -29,7 +29,8 @@ class Warp(NamedTuple):
 
     `source` gets the pixel centres of some rows, x `(1, width)` and y `(rows, 1)`, numpy or torch, and gives places
     that broadcast to `(rows, width)`, in pixels; NaN is nowhere. `longest` is the longer side of the picture where only a
-    part of it is given.
+    part of it is given. `affine` is a map that is the same everywhere: lengths stay in proportion.
+    `top` rows are above the part of a result that is to be made.
     """
 
     width: int
@@ -38,6 +39,8 @@ class Warp(NamedTuple):
     antialias: bool = False
     wrap: tuple[bool, bool] = (False, False)
     longest: int = 0
+    affine: bool = False
+    top: int = 0
 
 
 def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -> AnyRaster:
@@ -52,15 +55,23 @@ def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -
         from pipeline_transform import tensors
 
         return tensors.picked(image, warp, background)
-    source = associated(image)
-    background = channel_values(fill, source)
     if on_cpu:
         from pipeline_transform import arrays
 
-        return handed_back(arrays.sampled(source, warp, kind, background), image)
+        return arrays.sampled(image, warp, kind, channel_values(fill, _labelled(image)))
     from pipeline_transform import tensors
 
+    source = associated(image)
+    background = channel_values(fill, source)
+
     return handed_back(tensors.sampled(source, warp, KERNELS[kind], background), image)
+
+
+def _labelled(image: AnyRaster) -> AnyRaster:
+    """As associated as it is going to be."""
+    if isinstance(image, Image) and image.alpha == "straight":
+        return image.with_buffer(image.buffer, alpha="associated")
+    return image
 
 
 def warped_in_rows(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -> Rows | None:
@@ -87,7 +98,7 @@ def warped_in_rows(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSP
             across, down = warp.source(x, y + start)
             return across, down - low
 
-        part = warp._replace(height=stop - start, source=source, longest=max(image.size))
+        part = warp._replace(height=stop - start, source=source, longest=max(image.size), top=start)
         return warped(strip, part, kind, fill)
 
     return Rows(result, make, needs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -304,6 +305,35 @@ def test_convention_emboss_is_lit_from_the_upper_left() -> None:
     assert lit[5, 5] > 0.7
     assert lit[9, 9] < 0.3
     assert lit[0, 0] == lit[7, 7] == 0.5
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+def test_detail_on_planes_is_the_same(dtype: str, wrap: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).random((2, 150, 23, 5))
+    values[:, :70, :, 3] = 1
+    values[0, 90:100, :9, 3] = 0
+    stored = (values * np.iinfo(dtype).max).astype(dtype) if dtype.startswith("u") else values.astype(dtype)
+    names = ("R", "G", "B", "A", "Z")
+    straight = Image(stored, channels=names, alpha="straight", wrap=wrap)
+    pictures = [
+        straight,
+        straight.associate(),
+        Image(stored[..., :4], channels=names[:4], alpha="straight", color="data", wrap=wrap),
+        Image(stored[..., 3:], channels=("A", "Z"), alpha="straight", wrap=wrap),
+        Image(stored[..., :3], wrap=wrap),
+        Mask(stored[..., :1], wrap=wrap),
+    ]
+    changes: list[Callable[[Any], Any]] = [
+        f.sharpen,
+        lambda image: f.unsharp_mask(image, amount=2.0, threshold=0.1),
+        lambda image: f.high_pass(image, sigma=1.2),
+    ]
+    found = [change(picture).array for picture in pictures for change in changes]
+    monkeypatch.setattr(sys.modules["pipeline_filter.sharpen"], "NEAR", -1)  # its name is an operation too
+    wanted = [change(picture).array for picture in pictures for change in changes]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
 def test_alpha_and_depth_are_not_sharpened() -> None:
