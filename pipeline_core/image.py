@@ -145,11 +145,12 @@ class Raster:
 
     def with_buffer(self, buffer: Any, **changes: Any) -> Self:
         """The same with another `(B, H, W, C)` buffer (and other fields, as `dataclasses.replace` takes them)."""
+        wrap = changes.pop("wrap", self.wrap)
         if changes:
-            return replace(self, buffer=buffer, **changes)
+            return replace(self, buffer=buffer, wrap=wrap, **changes)
         # All else was checked when this one was made, and is by far the most of it: strips are made by the thousand.
         made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, buffer=buffer)
+        made.__dict__.update(self.__dict__, buffer=buffer, wrap=(bool(wrap[0]), bool(wrap[1])))
         made._check_buffer()
         return made
 

@@ -14,9 +14,7 @@ from pipeline_compose.porter_duff import (
     FRACTIONS,
     PORTER_DUFF,
     Formula,
-    Fraction,
-    outside_base,
-    outside_top,
+    Seen,
 )
 
 Operator = Literal[
@@ -49,7 +47,7 @@ class Rule:
     keeps_outside: bool
     whole_colors: bool = False
     scatters: bool = False
-    fractions: tuple[Fraction, Fraction] | None = None
+    fractions: tuple[Seen, Seen] | None = None
     blend: Blend | None = None
 
 
@@ -82,7 +80,7 @@ _KEEP_OUTSIDE = {
     "destination", "over", "under", "stencil", "atop", "xor", "plus", "from", "conjoint-over", "disjoint-over",
 }  # fmt: skip
 
-_APART = (outside_base, outside_top)
+_APART = (Seen.OUTSIDE, Seen.OUTSIDE)
 
 RULES: dict[str, Rule] = {
     name: Rule(_by_formula(formula), name in _KEEP_OPAQUE, name in _KEEP_OUTSIDE, fractions=FRACTIONS.get(name))

@@ -9,69 +9,55 @@ Merge, and for its conjoint and disjoint also Khronos GL_NV_blend_equation_advan
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from enum import Enum, auto
 
 from pipeline_compose.arrays import Array, namespace
 from pipeline_compose.layers import straightened
 
 Formula = Callable[[Array, Array, Array, Array], Array]
 """Of t, b: all planes of top and base; ta, ba: their alphas. Nobody writes into them; one of them may be returned."""
-Fraction = Callable[[Array, Array], Array]
-"""Of ta, ba, arrays or numbers: how much of a picture is seen where it is. NONE and ALL of it are known as such."""
 
 
-def NONE(ta: Array, ba: Array) -> Array:  # noqa: N802  a constant
-    return np.float32(0)
+class Seen(Enum):
+    """How much of a picture is seen: nothing, all of it, what is inside the other one's alpha, or what is outside."""
+
+    NONE = auto()
+    ALL = auto()
+    INSIDE = auto()
+    OUTSIDE = auto()
+
+    def of(self, part: Array, other: Array) -> Array | None:
+        """That much of `part`, where `other` is the other's alpha; None is nothing."""
+        if self is Seen.INSIDE:
+            return part * other
+        if self is Seen.OUTSIDE:
+            return part * (1 - other)
+        return part if self is Seen.ALL else None
 
 
-def ALL(ta: Array, ba: Array) -> Array:  # noqa: N802  a constant
-    return np.float32(1)
-
-
-def _inside_top(ta: Array, ba: Array) -> Array:
-    return ta
-
-
-def _inside_base(ta: Array, ba: Array) -> Array:
-    return ba
-
-
-def outside_top(ta: Array, ba: Array) -> Array:
-    return 1 - ta
-
-
-def outside_base(ta: Array, ba: Array) -> Array:
-    return 1 - ba
-
-
-FRACTIONS: dict[str, tuple[Fraction, Fraction]] = {
-    "clear": (NONE, NONE),
-    "copy": (ALL, NONE),
-    "destination": (NONE, ALL),
-    "over": (ALL, outside_top),
-    "under": (outside_base, ALL),
-    "in": (_inside_base, NONE),
-    "mask": (NONE, _inside_top),
-    "out": (outside_base, NONE),
-    "stencil": (NONE, outside_top),
-    "atop": (_inside_base, outside_top),
-    "destination-atop": (outside_base, _inside_top),
-    "xor": (outside_base, outside_top),
+FRACTIONS: dict[str, tuple[Seen, Seen]] = {
+    "clear": (Seen.NONE, Seen.NONE),
+    "copy": (Seen.ALL, Seen.NONE),
+    "destination": (Seen.NONE, Seen.ALL),
+    "over": (Seen.ALL, Seen.OUTSIDE),
+    "under": (Seen.OUTSIDE, Seen.ALL),
+    "in": (Seen.INSIDE, Seen.NONE),
+    "mask": (Seen.NONE, Seen.INSIDE),
+    "out": (Seen.OUTSIDE, Seen.NONE),
+    "stencil": (Seen.NONE, Seen.OUTSIDE),
+    "atop": (Seen.INSIDE, Seen.OUTSIDE),
+    "destination-atop": (Seen.OUTSIDE, Seen.INSIDE),
+    "xor": (Seen.OUTSIDE, Seen.OUTSIDE),
 }
 """How much of top and of base is seen: Porter and Duff's table."""
 
 
-def _by_fractions(of_top: Fraction, of_base: Fraction) -> Formula:
+def _by_fractions(of_top: Seen, of_base: Seen) -> Formula:
     def formula(t: Array, b: Array, ta: Array, ba: Array) -> Array:
-        parts = [
-            part if fraction is ALL else part * fraction(ta, ba)
-            for part, fraction in ((b, of_base), (t, of_top))
-            if fraction is not NONE
-        ]
-        if len(parts) < 2:
-            return parts[0] if parts else namespace(b).zeros_like(b)
-        merged, other = parts if of_base is not ALL else reversed(parts)
+        top, base = of_top.of(t, ba), of_base.of(b, ta)
+        if top is None or base is None:
+            return namespace(b).zeros_like(b) if top is base else base if top is None else top
+        merged, other = (top, base) if of_base is Seen.ALL else (base, top)
         merged += other  # of its own: no operator shows all of both
         return merged
 

@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 
 from pipeline_compose.arrays import Array
+from pipeline_compose.blend import SEPARABLE
 from pipeline_compose.operators import Rule
+from pipeline_compose.porter_duff import Seen
 from pipeline_core import Alpha, Image, Scratch
 
 MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
@@ -23,12 +25,12 @@ ONE = np.float32(1)
 
 
 class _Side(NamedTuple):
-    """One item of top or base: its colours `(C, H, W)`, to be written into, and its alpha `(H, W)`, or 1."""
+    """One item of top or base: its colours `(C, H, W)` as they are stored, what 1 is stored as, and its alpha, or 1."""
 
-    colors: Array
+    stored: Array
+    full: float
     alpha: Array
     straight: bool
-    finite: bool
 
 
 class _Shares(NamedTuple):
@@ -38,6 +40,18 @@ class _Shares(NamedTuple):
     base: Array
     blend: Array
     alpha: Array
+
+
+class _Pad(NamedTuple):
+    """Results of numpy's functions in memory that is used again; numbers of numbers."""
+
+    scratch: Scratch
+    shape: tuple[int, ...]
+
+    def __call__(self, name: str, function: np.ufunc, one: Array, other: Array) -> Array:
+        if np.ndim(one) or np.ndim(other):
+            return function(one, other, out=self.scratch.array(name, self.shape))
+        return function(one, other)
 
 
 def goes_by_shares(rule: Rule, *images: Image) -> bool:
@@ -67,8 +81,11 @@ def merge_by_shares(
     for item, place in enumerate(out):
         above, below = _side(top, names, item, scratch, "top"), _side(base, names, item, scratch, "base")
         some = amount if np.ndim(amount) == 0 else amount[item % len(amount)]
-        shares = _shares(above, below, rule, some, alpha)
-        colors = _summed(above, below, rule, shares)
+        shares = _shares(above, below, rule, some, alpha, _Pad(scratch, place.shape[:2]))
+        colors = scratch.array("merged", above.stored.shape)
+        step = len(colors) if rule.whole_colors else 1  # one plane after the other leaves more room in the cache
+        for start in range(0, len(colors), step):
+            _add_up(above, below, rule, shares, slice(start, start + step), colors, scratch)
         planes = [*colors] if alpha == "none" else [*colors, np.broadcast_to(shares.alpha, colors.shape[1:])]
         _join(planes, into, place)
 
@@ -76,15 +93,11 @@ def merge_by_shares(
 def _side(image: Image, names: Sequence[str], item: int, scratch: Scratch, name: str) -> _Side:
     where = [image.index(channel) for channel in [*names, "A"] if channel in image.channels]
     stored = _apart(image.buffer[item % image.batch], where, scratch, name)
+    full = float(np.iinfo(stored.dtype).max) if stored.dtype.kind == "u" else 1.0
     alpha: Array = ONE
-    if image.alpha != "none" and not stored[-1].min() == _full(stored) == stored[-1].max():
-        alpha = _floats(stored[-1], scratch, f"{name} alpha")
-    return _Side(
-        _floats(stored[: len(names)], scratch, f"{name} colors"),
-        alpha,
-        image.alpha == "straight",
-        stored.dtype.kind == "u",
-    )
+    if image.alpha != "none" and not stored[-1].min() == full == stored[-1].max():
+        alpha = _floats(stored[-1], full, scratch, f"{name} alpha")
+    return _Side(stored[: len(names)], full, alpha, image.alpha == "straight")
 
 
 def _apart(buffer: Array, where: Sequence[int], scratch: Scratch, name: str) -> Array:
@@ -102,56 +115,83 @@ def _apart(buffer: Array, where: Sequence[int], scratch: Scratch, name: str) -> 
     return planes
 
 
-def _full(stored: Array) -> float:
-    return float(np.iinfo(stored.dtype).max) if stored.dtype.kind == "u" else 1.0
-
-
-def _floats(stored: Array, scratch: Scratch, name: str) -> Array:
-    """As `Image.array` does it; may be the same memory."""
+def _floats(stored: Array, full: float, scratch: Scratch, name: str) -> Array:
+    """As `Image.array` does it, where `full` is stored for 1; may be the same memory."""
     if stored.dtype == np.float32:
         return stored
     floats = scratch.array(name, stored.shape)
-    if stored.dtype.kind == "u":
-        np.divide(stored, np.float32(_full(stored)), out=floats, dtype=np.float32)
+    if full != 1:
+        np.divide(stored, np.float32(full), out=floats, dtype=np.float32)
     else:
-        floats[:] = stored
+        np.copyto(floats, stored)
     return floats
 
 
-def _shares(top: _Side, base: _Side, rule: Rule, amount: Array, alpha: Alpha) -> _Shares:
+def _shares(top: _Side, base: _Side, rule: Rule, amount: Array, alpha: Alpha, pad: _Pad) -> _Shares:
     assert rule.fractions is not None
-    ta, ba = top.alpha, base.alpha
-    of_top, of_base = (fraction(ta, ba) for fraction in rule.fractions)
-    blend = ta * ba if rule.blend is not None else ONE * 0
-    if np.ndim(amount) or amount != 1:
-        of_top, of_base, blend = of_top * amount, 1 - (1 - of_base) * amount, blend * amount
-    covered_by_top, covered_by_base = ta * of_top, ba * of_base
-    coverage = covered_by_top + covered_by_base
-    if rule.blend is not None:
-        coverage += blend
-    top_share = covered_by_top if top.straight else of_top
-    base_share = covered_by_base if base.straight else of_base
+    ta, ba, blend = top.alpha, base.alpha, ONE * 0
+    is_all = not np.ndim(amount) and amount == 1
+    if rule.blend is not None:  # both are straight
+        blend = pad("both", np.multiply, ta, ba)
+        of_top = pad("of top", np.subtract, ta, blend)
+        if not is_all:
+            blend, of_top = pad("both", np.multiply, blend, amount), pad("of top", np.multiply, of_top, amount)
+        of_base = pad("of base", np.subtract, ba, blend)
+        coverage = pad("coverage", np.add, of_top, ba)
+    else:
+        of_top, of_base = (
+            _fraction(seen, other, name, pad)
+            for seen, other, name in zip(rule.fractions, (ba, ta), ("of top", "of base"), strict=True)
+        )
+        if not is_all:  # base is left where there is nothing of the result
+            of_top = pad("of top", np.multiply, of_top, amount)
+            rest = pad("rest", np.multiply, pad("rest", np.subtract, ONE, of_base), amount)
+            of_base = pad("of base", np.subtract, ONE, rest)
+        covered = pad("covered by top", np.multiply, ta, of_top), pad("covered by base", np.multiply, ba, of_base)
+        coverage = pad("coverage", np.add, *covered)
+        of_top, of_base = covered[0] if top.straight else of_top, covered[1] if base.straight else of_base
     if alpha == "straight":
         divisor = coverage if coverage.min() > 0 else np.where(coverage == 0, ONE, coverage)
         if np.ndim(divisor) or divisor != 1:
-            top_share, base_share, blend = (np.divide(share, divisor) for share in (top_share, base_share, blend))
-    return _Shares(top_share, base_share, blend, coverage)
+            of_top, of_base = pad("of top", np.divide, of_top, divisor), pad("of base", np.divide, of_base, divisor)
+            blend = pad("both", np.divide, blend, divisor) if rule.blend is not None else blend
+    return _Shares(of_top, of_base, blend, coverage)
 
 
-def _summed(top: _Side, base: _Side, rule: Rule, shares: _Shares) -> Array:
-    """The colours of the result, `(C, H, W)`, in memory of one of its parts."""
-    parts = [(top.colors, shares.top, top.finite), (base.colors, shares.base, base.finite)]
-    if rule.blend is not None:
-        mixed = rule.blend(base.colors[None], top.colors[None])[0]
-        parts.insert(0, (mixed, shares.blend, False))
-    total = None
-    for colors, share, finite in parts:
-        if np.ndim(share) or share != 1:
-            if finite and np.ndim(share) == 0 and share == 0:
-                continue
-            np.multiply(colors, share, out=colors)
-        total = colors if total is None else np.add(total, colors, out=total)
-    return np.zeros_like(top.colors) if total is None else total
+def _fraction(seen: Seen, other: Array, name: str, pad: _Pad) -> Array:
+    if seen is Seen.OUTSIDE:
+        return pad(name, np.subtract, ONE, other)
+    return other if seen is Seen.INSIDE else ONE if seen is Seen.ALL else ONE * 0
+
+
+def _add_up(top: _Side, base: _Side, rule: Rule, shares: _Shares, planes: slice, out: Array, scratch: Scratch) -> None:
+    """Write some planes of the result's colours."""
+    total = out[planes]
+    multiplies = rule.blend is SEPARABLE["multiply"]
+    # Integers of one scale are added up as they are, and divided once; that is exact where a share is 1.
+    together = top.full == base.full and (rule.blend is None or multiplies)
+    full = ONE * top.full if together else ONE
+    t, b = (
+        _floats(side.stored[planes], 1.0 if together else side.full, scratch, name)
+        for name, side in (("top floats", top), ("base floats", base))
+    )
+    if multiplies:
+        np.multiply(b, shares.blend / full, out=total)
+        np.add(total, shares.top, out=total)
+        np.multiply(total, t, out=total)
+        parts = [(b, shares.base)]
+    else:
+        parts = [(t, shares.top), (b, shares.base)]
+        if rule.blend is not None:
+            np.multiply(rule.blend(b[None], t[None])[0], shares.blend, out=total)
+        else:
+            total = np.multiply(t, shares.top, out=total)
+            parts = parts[1:]
+    for colors, share in parts:
+        np.multiply(colors, share, out=colors)
+        np.add(total, colors, out=total)
+    if full != 1:
+        np.divide(total, full, out=total)
 
 
 def _join(planes: Sequence[Array], into: Sequence[int], place: Array) -> None:
