@@ -15,7 +15,7 @@ import pipeline_color as k
 from OpenImageIO import ImageBufAlgo as A
 
 from benchmarks.operations.scene import Row, Scene, buf, done, pillow, row, vips
-from pipeline_core import Mask
+from pipeline_core import Image, Mask
 
 LUMA = (0.2126, 0.7152, 0.0722)
 SIDE = 33
@@ -38,6 +38,7 @@ def rows(s: Scene) -> list[Row]:
     lut8 = PIL.ImageFilter.Color3DLUT(SIDE, entries.ravel().tolist())
     planes = [np.ascontiguousarray(p[..., i]) for i in range(4)]
     masks = [Mask(plane[None, ..., None]) for plane in planes]
+    gray = Image(planes[1][None, ..., None], channels=("Y",))
     order = [2, 0, 1, 1, 0, 2]
 
     def reordered() -> np.ndarray:
@@ -58,6 +59,10 @@ def rows(s: Scene) -> list[Row]:
             vips=lambda: done(v.linear(1 / 0.85, -0.05 / 0.85))),
         row("invert", "", lambda: k.invert(s.rgb), cv2=lambda: cv2.subtract((1.0,) * 4, rgb),
             vips=lambda: done(v.linear(-1, 1)), oiio=lambda: A.invert(o), pillow_8=lambda: PIL.ImageOps.invert(pil)),
+        row("contrast", "", lambda: k.contrast(s.rgb, amount=1.3),
+            cv2=lambda: cv2.addWeighted(rgb, 1.3, rgb, 0, -0.15), vips=lambda: done(v.linear(1.3, -0.15)),
+            oiio=lambda: A.contrast_remap(o, 0.0, 1.0, -0.1154, 0.8846),
+            pillow_8=lambda: PIL.ImageEnhance.Contrast(pil).enhance(1.3)),
         row("clamp", "", lambda: k.clamp(s.rgb), cv2=lambda: np.clip(rgb, 0, 1), oiio=lambda: A.clamp(o, 0, 1),
             vips=lambda: done(v.clamp(min=0, max=1))),
         row("saturation", "", lambda: k.saturation(s.rgb, amount=0.5), cv2=lambda: cv2.transform(rgb, mix),
@@ -79,6 +84,9 @@ def rows(s: Scene) -> list[Row]:
             vips=lambda: done(v.recomb(mix.tolist()))),
         row("to_gray", "", lambda: k.to_gray(s.rgb), cv2=lambda: cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY),
             oiio=lambda: A.channel_sum(o, LUMA), vips=lambda: done(scene.colourspace("b-w"))),
+        row("to_rgb", "", lambda: k.to_rgb(gray), cv2=lambda: cv2.cvtColor(planes[1], cv2.COLOR_GRAY2RGB)),
+        row("display_transform", "ACES 2.0", lambda: k.display_transform(linear),
+            oiio=lambda: A.ociodisplay(o, "sRGB - Display", "ACES 2.0 - SDR 100 nits (Rec.709)", "lin_rec709_scene")),
         row("curves", "", lambda: k.curves(s.rgb, points=points), cv2_8=lambda: cv2.LUT(codes, table),
             pillow_8=lambda: pil.point(list(table) * 3)),
         row("tonemap", "reinhard", lambda: k.tonemap(s.rgb),
@@ -91,6 +99,8 @@ def rows(s: Scene) -> list[Row]:
             pillow_8=lambda: pil.filter(lut8)),
         row("shuffle", "", lambda: ch.shuffle(s.rgb, channels={"R": "G", "G": "B", "B": "R"}), cv2=reordered,
             oiio=lambda: A.channels(o, ("G", "B", "R"))),
+        row("select_channels", "RGB of RGBA", lambda: ch.select_channels(s.image, channels=["R", "G", "B"]),
+            cv2=lambda: cv2.cvtColor(p, cv2.COLOR_RGBA2RGB), oiio=lambda: A.channels(buf(p, "RGBA"), ("R", "G", "B"))),
         row("split_channels", "", lambda: ch.split_channels(s.image), cv2=lambda: cv2.split(p)),
         row("combine_channels", "", lambda: ch.combine_channels(masks), cv2=lambda: cv2.merge(planes)),
         row("pack_channels", "", lambda: ch.pack_channels(*masks), cv2=lambda: cv2.merge(planes)),

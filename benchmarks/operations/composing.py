@@ -46,6 +46,7 @@ def rows(s: Scene) -> list[Row]:
     opaque = s.rgb, s.rgb.with_array(rgb_top[None])
     mask4 = cv2.merge([s.plane] * 4)
     zo, zu = (buf(i.array[0], "RGBAZ") for i in (s.deep_fore, s.deep_back))
+    other = s.mask.with_array(s.ramp[None, ..., None])
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
 
     def merged(name: str) -> Row:
@@ -101,6 +102,8 @@ def rows(s: Scene) -> list[Row]:
             cv2=lambda: (cv2.extractChannel(p, 3), cv2.cvtColor(p, cv2.COLOR_RGBA2RGB))),
         row("mask_from_channel", "", lambda: m.mask_from_channel(s.image, channel="A"),
             cv2=lambda: cv2.extractChannel(p, 3)),
+        row("combine_masks", "union", lambda: m.combine_masks(s.mask, other), cv2=lambda: cv2.max(s.plane, s.ramp),
+            oiio=lambda: A.max(buf(s.plane[..., None], "A"), buf(s.ramp[..., None], "A"))),
         row("invert_mask", "", lambda: m.invert_mask(s.mask), cv2=lambda: cv2.subtract((1.0,), s.plane)),
         row("grow_mask", "5", lambda: m.grow_mask(s.mask, radius=5), cv2=lambda: cv2.dilate(s.plane, disc)),
         row("shrink_mask", "5", lambda: m.shrink_mask(s.mask, radius=5), cv2=lambda: cv2.erode(s.plane, disc)),
@@ -109,5 +112,15 @@ def rows(s: Scene) -> list[Row]:
         row("z_merge", "", lambda: d.z_merge([s.deep_fore, s.deep_back]), oiio=lambda: A.zover(zo, zu)),
         row("color_range_mask", "", lambda: key.color_range_mask(s.rgb, color=(0.5, 0.5, 0.5, 1.0)),
             cv2=lambda: cv2.inRange(rgb, (0.4, 0.4, 0.4), (0.6, 0.6, 0.6))),
+        row("threshold", "", lambda: key.threshold(s.mask), vips=lambda: done(vips(s.plane) >= 0.5),
+            cv2=lambda: cv2.threshold(s.plane, 0.5, 1, cv2.THRESH_BINARY)),
+        row("threshold", "luma", lambda: key.threshold(s.rgb),
+            cv2=lambda: cv2.threshold(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), 0.5, 1, cv2.THRESH_BINARY)),
+        row("luma_key", "", lambda: key.luma_key(s.rgb), cv2=lambda: cv2.merge(
+            [*cv2.split(rgb), np.clip(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), 0, 1)])),
+        row("difference_key", "", lambda: key.difference_key(*opaque), cv2=lambda: cv2.merge(
+            [*cv2.split(rgb), np.clip(cv2.max(*cv2.split(cv2.absdiff(rgb, rgb_top))[:2]) * 10 - 0.5, 0, 1)])),
+        row("depth_to_mask", "", lambda: d.depth_to_mask(s.deep_fore, near=0.5, far=1.0, softness=0.2),
+            vips=lambda: done(((vips(s.depth) - 0.3) * 5).clamp() * ((1.2 - vips(s.depth)) * 5).clamp())),
         row("edge_extend", "", lambda: key.edge_extend(s.image), oiio=lambda: A.fillholes_pushpull(o)),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.ImageFilter as F
 import PIL.ImageOps
 import pipeline_filter as f
+import pyvips
 from OpenImageIO import ImageBufAlgo as A
 
 from benchmarks.operations.scene import Row, Scene, buf, done, pillow, row, vips
@@ -44,6 +45,20 @@ def rows(s: Scene) -> list[Row]:
 
     def straight_gauss() -> object:
         return done(v.premultiply(max_alpha=1).gaussblur(3, precision="float").unpremultiply(max_alpha=1))
+
+    def shadowed() -> np.ndarray:
+        alpha = cv2.warpAffine(
+            s.plane, np.float64([[1, 0, 6], [0, 1, 6]]), (s.width, s.height), flags=cv2.INTER_NEAREST
+        )
+        shade = cv2.multiply(cv2.subtract((1.0,), s.plane), cv2.GaussianBlur(alpha, (49, 49), 6), scale=0.6)
+        color = cv2.split(p)
+        return cv2.merge([*color[:3], cv2.add(color[3], shade)])
+
+    def darkened() -> object:
+        at = pyvips.Image.xyz(s.width, s.height)
+        far = ((at - [s.width / 2, s.height / 2]) / [s.width / 2, s.height / 2]) ** 2
+        rise = (((far[0] + far[1]) * 0.5) ** 0.5 * 1.4286 - 0.4286).clamp()
+        return done(vips(s.colors) * (1 - (rise * rise * 1.5 - rise * rise * rise)).cast("float"))
 
     return [
         row("blur", "sigma 1", lambda: f.blur(s.image, sigma=1), cv2=lambda: gauss(1),
@@ -85,6 +100,13 @@ def rows(s: Scene) -> list[Row]:
             cv2=lambda: cv2.addWeighted(p, 1.5, gauss(2), -0.5, 0),
             pillow_8=lambda: pil.filter(F.UnsharpMask(2, 50, 0))),
         row("high_pass", "sigma 4", lambda: f.high_pass(s.image), cv2=lambda: cv2.addWeighted(p, 1, gauss(4), -1, 0.5)),
+        row("bloom", "", lambda: f.bloom(s.rgb), cv2=lambda: cv2.add(s.colors, cv2.GaussianBlur(
+            cv2.max(cv2.subtract(s.colors, (0.8,) * 4), 0), (97, 97), 12, borderType=EDGE))),
+        row("drop_shadow", "", lambda: f.drop_shadow(s.image), cv2=shadowed),
+        row("pixelize", "8", lambda: f.pixelize(s.image, size=8), cv2=lambda: cv2.resize(
+            cv2.resize(p, (s.width // 8, s.height // 8), interpolation=cv2.INTER_AREA), (s.width, s.height),
+            interpolation=cv2.INTER_NEAREST)),
+        row("vignette", "", lambda: f.vignette(s.rgb), vips=darkened),
         row("emboss", "", lambda: f.emboss(s.image), cv2=lambda: cv2.filter2D(p, -1, relief)),
         row("edge_detect", "sobel", lambda: f.edge_detect(s.image), cv2=sobel),
         row("edge_detect", "canny", lambda: f.edge_detect(s.image, method="canny"),

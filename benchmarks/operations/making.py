@@ -7,6 +7,7 @@ import numpy as np
 import OpenImageIO
 import PIL.Image
 import PIL.ImageDraw
+import PIL.ImageFont
 import pipeline_draw as draw
 import pipeline_generate as g
 import pipeline_measure as q
@@ -27,10 +28,21 @@ def rows(s: Scene) -> list[Row]:
     points = [(0.1 * w, 0.1 * h), (0.9 * w, 0.3 * h), (0.5 * w, 0.9 * h)]
     corners = np.int32(points)
     half = (w // 2, h // 2)
+    normal, left4 = s.rgb.with_array(rgb[None], color="data"), cv2.merge([1 - s.plane] * 4)
+    pil, pil_mask, green = (
+        pillow(s.color_codes),
+        pillow(s.codes).getchannel("A"),
+        PIL.Image.new("RGB", (w, h), (0, 255, 0)),
+    )
 
     def drawn(change: str, *arguments: object) -> PIL.Image.Image:
         mask = PIL.Image.new("L", (w, h))
         getattr(PIL.ImageDraw.Draw(mask), change)(*arguments, fill=255)
+        return mask
+
+    def lettered() -> PIL.Image.Image:
+        mask = PIL.Image.new("L", (w, h))
+        PIL.ImageDraw.Draw(mask).text((w / 2, h / 2), "pipeline", 255, PIL.ImageFont.load_default(200), "mm")
         return mask
 
     def checker() -> object:
@@ -50,6 +62,22 @@ def rows(s: Scene) -> list[Row]:
         across, down = (cv2.Sobel(s.plane, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
         found = cv2.merge([across, down, np.ones_like(across)])
         return found / np.sqrt((found * found).sum(2, keepdims=True))
+
+    def spread() -> np.ndarray:
+        found = np.zeros((h + 2, w + 2), np.uint8)
+        flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | 1 << 8
+        cv2.floodFill(rgb, found, (5, 5), 0, (0.05,) * 3, (0.05,) * 3, flags)
+        return found[1:-1, 1:-1].astype(np.float32)
+
+    def rounded() -> object:
+        at = pyvips.Image.xyz(w, h).linear([1, 1], [0.5 - w / 2, 0.5 - h / 2]) ** 2
+        share = ((at[0] + at[1]) ** 0.5 / float(np.hypot(w, h) / 2)).clamp()
+        return done(share.linear([-1, -1, -1], [1, 1, 1]).cast("float"))
+
+    def unit() -> np.ndarray:
+        found = cv2.addWeighted(rgb, 2, rgb, 0, -1)
+        length = cv2.sqrt(cv2.transform(cv2.multiply(found, found), np.ones((1, 3), np.float32)))
+        return cv2.addWeighted(cv2.divide(found, cv2.merge([length] * 3)), 0.5, found, 0, 0.5)
 
     def moments() -> object:
         return cv2.meanStdDev(p), [cv2.minMaxLoc(p[..., i]) for i in range(4)]
@@ -72,6 +100,17 @@ def rows(s: Scene) -> list[Row]:
             pillow_8=lambda: drawn("polygon", points)),
         row("line_mask", "", lambda: draw.line_mask(width=w, height=h, points=points, thickness=9.0),
             cv2_8=lambda: cv2.polylines(plane(), [corners], False, 255, 9, cv2.LINE_AA)),
+        row("linear_mask", "", lambda: draw.linear_mask(width=w, height=h, start=(0.0, 0.0), end=(w, 0.0)),
+            oiio=lambda: A.fill((0.0,), (1.0,), (0.0,), (1.0,), OpenImageIO.ROI(0, w, 0, h, 0, 1, 0, 1))),
+        row("radial", "", lambda: draw.radial(width=w, height=h, channels="RGB"), vips=rounded),
+        row("text_mask", "", lambda: draw.text_mask(width=w, height=h, text="pipeline", size=200.0),
+            pillow_8=lettered),
+        row("fill", "ellipse", lambda: draw.fill(s.rgb, color=(0.0, 1.0, 0.0, 1.0), shape="ellipse"),
+            cv2=lambda: cv2.ellipse(rgb.copy(), middle, half, 0, 0, 360, (0, 1, 0), -1)),
+        row("fill", "mask", lambda: draw.fill(s.rgb, s.mask, color=(0.0, 1.0, 0.0, 1.0)),
+            pillow_8=lambda: PIL.Image.composite(green, pil, pil_mask)),
+        row("erase", "mask", lambda: draw.erase(s.image, s.mask), cv2=lambda: cv2.multiply(p, left4)),
+        row("flood_mask", "", lambda: draw.flood_mask(s.rgb, x=5, y=5), cv2=spread),
         row("flood_fill", "", lambda: draw.flood_fill(s.rgb, x=5, y=5, color=(0.0, 1.0, 0.0, 1.0)), cv2_8=flooded),
         row("noise", "perlin", lambda: g.noise(width=w, height=h, kind="perlin", scale=64),
             vips=lambda: done(pyvips.Image.perlin(w, h, cell_size=64))),
@@ -91,6 +130,11 @@ def rows(s: Scene) -> list[Row]:
         row("assert_range", "", lambda: q.assert_range(s.image, low=-1, high=2),
             oiio=lambda: A.color_range_check(o, (-1.0,) * 4, (2.0,) * 4)),
         row("height_to_normal", "", lambda: x.height_to_normal(s.mask), cv2=normals),
+        row("normal_convert", "", lambda: x.normal_convert(normal), vips=lambda: done(vips(rgb).linear([1, -1, 1], [0, 1, 0]))),
+        row("normal_normalize", "", lambda: x.normal_normalize(normal), cv2=unit),
+        row("pack_orm", "", lambda: x.pack_orm(s.mask, s.mask, s.mask), cv2=lambda: cv2.merge([s.plane] * 3)),
+        row("uv_map", "", lambda: g.uv_map(width=w, height=h), vips=lambda: done(
+            ((pyvips.Image.xyz(w, h) + 0.5) / [w, -h] + [0, 1]).bandjoin(0).cast("float"))),
         row("mip_level", "1", lambda: x.mip_level(s.rgb, level=1),
             cv2=lambda: cv2.resize(rgb, half, interpolation=cv2.INTER_AREA),
             vips=lambda: done(vips(rgb).shrink(2, 2)), pillow_8=lambda: pillow(s.color_codes).reduce(2)),

@@ -51,6 +51,7 @@ class Scene:
         self.color_codes = np.ascontiguousarray((self.colors.clip(0, 1) * 255).astype(np.uint8))
         self.plane = np.ascontiguousarray(self.floats[..., 3])
         self.luma_codes = np.ascontiguousarray(self.codes[..., 1])
+        self.ramp = np.ascontiguousarray(np.broadcast_to(x / width, (height, width)))
         self.depth = (x / width + y / height).astype(np.float32)
 
     @cached_property
