@@ -31,6 +31,8 @@ class Problem:
     message: str
     location: Location | None = None
     warning: bool = False
+    in_file: bool = False
+    """Of a file that a node reads: the pipeline itself makes sense."""
 
     def __str__(self) -> str:
         prefix = f"{self.location}: " if self.location and self.location.file else ""

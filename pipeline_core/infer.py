@@ -17,7 +17,7 @@ import numpy as np
 from pipeline_core.errors import GraphError, OperationError, PluginError, Problem
 from pipeline_core.graph import Graph, Node
 from pipeline_core.image import Image, Raster
-from pipeline_core.keys import canonical
+from pipeline_core.keys import canonical, paths_in
 from pipeline_core.model import Model
 from pipeline_core.operation import Operation, bind, support_radius
 
@@ -62,12 +62,17 @@ def infer(graph: Graph, names: Sequence[str]) -> dict[str, Facts]:
         if isinstance(found, OperationError):
             shown = ", ".join(f"{i} is {value}" for i, values in given.items() for value in values if value is not None)
             message = f"node '{name}' ({operation.name}): {found}{' [' + shown + ']' if shown else ''}"
-            problems.append(Problem(message, graph.where(node)))
+            problems.append(Problem(message, graph.where(node), in_file=_reads_a_file(node)))
             found = (None,) * len(operation.outputs)
         facts[name] = found
     if problems:
         raise GraphError(problems=problems)
     return facts
+
+
+def _reads_a_file(node: Node) -> bool:
+    """Whether what an operation finds fault with is in a file, or in the params that say what of it is wanted."""
+    return not node.links and any(path.is_file() for path in paths_in(node.params))
 
 
 def _params_key(node: Node) -> Any:

@@ -103,7 +103,8 @@ def _report(error: Exception, with_traceback: bool) -> int:
     click.echo(f"{error}{_kept(getattr(error, 'kept', ()))}", err=True)
     if isinstance(error, (SpecError, GraphError)) and len(error.problems) > 1:
         click.echo(f"{len(error.problems)} problems", err=True)
-    return EXIT_FAILED if isinstance(error, (NodeError, OutputError)) else EXIT_BAD
+    of_files = error.problems and all(problem.in_file for problem in error.problems)
+    return EXIT_FAILED if of_files or isinstance(error, (NodeError, OutputError)) else EXIT_BAD
 
 
 def _kept(names: tuple[str, ...]) -> str:

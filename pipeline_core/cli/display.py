@@ -16,8 +16,8 @@ from pipeline_core.run import Result
 class Lines:
     """One line on stderr for what is done; failures are printed by the command at the end."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, skips: bool = True) -> None:
+        self.quiet, self.skips = quiet, skips
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +36,7 @@ class Lines:
         elif isinstance(event, Finished):
             time = "cached" if event.cached else seconds(event.seconds)
             self.say(f"{event.node} ({event.operation}) {time}  {', '.join(event.shapes)}".rstrip())
-        elif isinstance(event, Skipped):
+        elif isinstance(event, Skipped) and self.skips:
             self.say(f"{event.node} skipped, because '{event.because}' failed")
 
 

@@ -101,7 +101,8 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
     plan = make_plan(graph, only=asked.only, device=choose(asked.device), values=False)
     limit = parse_size(asked.cache_limit) if asked.cache_limit else None
     cache = None if asked.no_cache else open_cache(asked.cache_dir, limit=limit)
-    plain = Lines(quiet=asked.quiet)
+    # Without it everything ends at the first failure.
+    plain = Lines(quiet=asked.quiet, skips=asked.keep_going)
     display = JsonLines() if asked.as_json else Live(plan) if sys.stderr.isatty() and not asked.quiet else plain
     profile = Profile() if asked.profile else None
     try:

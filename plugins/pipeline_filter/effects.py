@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, Image, Mask, OperationError, Unit, operation
-from pipeline_filter.associated import as_floats, filtered
+from pipeline_core import AnyRaster, Color, Image, Mask, OperationError, Unit, each_tile, empty, operation
+from pipeline_filter.associated import Floats, as_floats, filtered
 from pipeline_filter.blur import blur
 from pipeline_filter.weights import gaussian
 
@@ -22,7 +22,7 @@ LUMA = (0.2126, 0.7152, 0.0722)  # Rec. ITU-R BT.709-6, item 3.2
 Offset = Annotated[int, Field(ge=-8192, le=8192, description="pixels to the right (x) and down (y)")]
 
 
-@operation(aliases=("pixelate", "pixelize_image", "block_average"))
+@operation(version=2, infer=as_floats, aliases=("pixelate", "pixelize_image", "block_average"))
 def pixelize(image: AnyRaster, *, size: Annotated[int, Field(ge=1, le=4096, description="pixels")] = 8) -> AnyRaster:
     """Show a picture in blocks, each the mean of the pixels in it: to hide a face or a sign, or as a look.
 
@@ -31,13 +31,35 @@ def pixelize(image: AnyRaster, *, size: Annotated[int, Field(ge=1, le=4096, desc
 
     Convention: the first block is in the upper left corner; those at the right and lower edge are what is left over.
     """
+    source = image.associate() if isinstance(image, Image) and image.coverage != "none" else image
+    if source.device == "cpu":
+        result = source.with_array(_blocks(source.array, size))
+        return (
+            result.with_alpha_state(image.alpha) if isinstance(result, Image) and isinstance(image, Image) else result
+        )
     from torch.nn import functional
 
-    source = image.associate() if isinstance(image, Image) and image.coverage != "none" else image
     blocks = functional.avg_pool2d(source.pixels, size, ceil_mode=True, count_include_pad=False)
     large = blocks.repeat_interleave(size, dim=2)[:, :, : image.height].repeat_interleave(size, dim=3)
     result = source.with_pixels(large[..., : image.width])
     return result.with_alpha_state(image.alpha) if isinstance(result, Image) and isinstance(image, Image) else result
+
+
+def _blocks(array: Floats, size: int) -> Floats:
+    """`(B, H, W, C)` in blocks: sums of rows, then of columns, over as many pixels as there are."""
+    _, height, width, channels = array.shape
+    result = empty(array.shape)
+    starts = np.arange(0, width, size)
+    widths = np.diff(starts, append=width).astype(np.float32)[:, None]
+
+    def work(rows: slice, _: slice) -> None:
+        for item, out in zip(array[:, rows], result[:, rows], strict=True):
+            lines = item.sum(0).reshape(width, channels)
+            means = np.add.reduceat(lines, starts) / (widths * len(item))
+            out[:] = np.repeat(means, size, axis=0)[:width]
+
+    each_tile(width, height, (width, size), work)
+    return result
 
 
 @operation(aliases=("darken_corners", "lens_vignette"))
@@ -100,8 +122,13 @@ def bloom(
 
     def change(kernels: ModuleType, buffer: Any) -> Any:
         cover = 1.0 if at is None else buffer[..., [at]]
-        bright = (buffer[..., colored] - threshold * cover).clip(0)
+        every = len(colored) == buffer.shape[3]
+        bright = ((buffer if every else buffer[..., colored]) - threshold * cover).clip(0)
         spilled = kernels.separable(bright, weights, weights, image.wrap)
+        if every:
+            spilled *= amount
+            spilled += buffer
+            return spilled
         result = buffer.copy() if isinstance(buffer, np.ndarray) else buffer.clone()
         result[..., colored] += amount * spilled
         return result

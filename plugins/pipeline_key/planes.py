@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline_core import Image, Mask, OperationError
+import numpy as np
+
+from pipeline_core import Image, Mask, OperationError, each_tile, empty
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+STRIP = 24
+"""Rows made at a time."""
 
 
 class Keyed(NamedTuple):
@@ -29,6 +35,21 @@ def colors_of(image: Image, operation: str, kinds: Sequence[str]) -> list[int]:
             return [image.index(name) for name in names]
     wanted = " or ".join(", ".join(names) for names in kinds)
     raise OperationError(f"{operation} wants {wanted}, the image has {', '.join(image.channels)}")
+
+
+def masked(image: Image, where: list[int], make: Callable[[Floats, Floats], None]) -> Mask:
+    """A mask that `make(colors, out)` writes of the straight colours `(H, W, n)`, a few rows at a time; on the CPU."""
+    straight = image.unassociate()
+    result = empty((image.batch, image.height, image.width, 1))
+    as_they_are = where == list(range(len(image.channels)))
+
+    def work(rows: slice, _: slice) -> None:
+        part = straight.with_buffer(straight.buffer[:, rows]).array
+        for item, out in zip(part, result[:, rows, :, 0], strict=True):
+            make(item if as_they_are else np.ascontiguousarray(item[..., where]), out)
+
+    each_tile(image.width, image.height, (image.width, STRIP), work)
+    return Mask(result, wrap=image.wrap)
 
 
 def with_color(image: Image, color: Tensor, coverage: Tensor | None = None) -> Image:

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, Scratch, each_tile, empty, operation
-from pipeline_key.planes import Keyed, check_pair, color_of, colors_of, keyed, ramp
+from pipeline_core import Color, Image, Mask, OperationError, Scratch, operation
+from pipeline_key.planes import Floats, Keyed, check_pair, color_of, colors_of, keyed, masked, ramp
 
 REC709_LUMA = (0.2126, 0.7152, 0.0722)
-STRIP = 24
 Amount = Annotated[float, Field(ge=0)]
 
 
@@ -94,31 +93,23 @@ def color_range_mask(
 def _in_range(image: Image, color: Color, tolerance: float, softness: float) -> Mask:
     """`color_range_mask` on the CPU, a few rows at a time."""
     where = colors_of(image, "color_range_mask", ("RGB",))
-    straight = image.unassociate()
-    result = empty((image.batch, image.height, image.width, 1))
     row = np.tile(np.array(color[:3], np.float32), image.width)  # numpy is slow along three channels
     # Distances are reckoned in the unit that they are wanted in: in softnesses, or as they are.
     unit = softness or 1.0
     weights, reach = np.full((1, 3), 1 / (3 * unit * unit), np.float32), np.float32((tolerance + softness) / unit)
     scratch = Scratch()
 
-    def work(rows: slice, columns: slice) -> None:
-        part = straight.with_buffer(straight.buffer[:, rows]).array
-        for item, out in zip(part, result[:, rows, :, 0], strict=True):
-            height, width, channels = item.shape
-            apart = scratch.array("apart", (height, 3 * width))
-            picked = item if len(where) == channels else np.ascontiguousarray(item[..., where])
-            np.subtract(picked.reshape(height, -1), row, out=apart)
-            apart *= apart
-            distance = np.asarray(
-                cv2.transform(apart.reshape(height, width, 3), weights, scratch.array("distance", (height, width)))
-            )
-            np.sqrt(distance, out=distance)
-            if softness > 0:
-                np.subtract(reach, distance, out=distance)
-                np.clip(distance, 0, 1, out=out)
-            else:
-                out[:] = distance <= reach
+    def make(colors: Floats, out: Floats) -> None:
+        height, width, _ = colors.shape
+        apart = scratch.array("apart", (height, 3 * width))
+        np.subtract(colors.reshape(height, -1), row, out=apart)
+        apart *= apart
+        squares = cv2.transform(apart.reshape(colors.shape), weights, scratch.array("squares", (height, width)))
+        distance = np.sqrt(squares, out=scratch.array("distance", (height, width)))
+        if softness > 0:
+            np.subtract(reach, distance, out=distance)
+            np.clip(distance, 0, 1, out=out)
+        else:
+            out[:] = distance <= reach
 
-    each_tile(image.width, image.height, (image.width, STRIP), work)
-    return Mask(result, wrap=image.wrap)
+    return masked(image, where, make)

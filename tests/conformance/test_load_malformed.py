@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -70,3 +71,43 @@ def test_each_alone(path: Path) -> None:
     else:
         assert said.startswith(f"{path}: ")
         assert "\n" not in said
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def _run(path: Path, folder: Path, cache: Path) -> tuple[int, list[str], float, int]:
+    """A pipeline that loads and saves one file, by the command: exit code, what it said, seconds, kilobytes."""
+    outputs = {"out": {"from": "picture", "path": "out.tif", "params": {"depth": "float", "nan": "zero"}}}
+    nodes = {"picture": {"op": "load_image", "params": {"path": str(path)}}}
+    file = folder / "pipeline.json"
+    file.write_text(json.dumps({"pipeline": 1, "nodes": nodes, "outputs": outputs}))
+    command = [Path(sys.executable).with_name("pipeline"), "run", file, "--cache", cache]
+    start = time.monotonic()
+    with (folder / "said").open("w+") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (8 << 30, 8 << 30))
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return process.returncode, said.read().splitlines(), time.monotonic() - start, used.ru_maxrss
+
+
+@pytest.mark.slow
+def test_the_command_names_node_and_file_in_one_line(tmp_path: Path, cache: Path) -> None:
+    good = tmp_path / "good.pgm"
+    good.write_bytes(b"P5 2 1 255\n\x00\xff")
+    _run(good, tmp_path, cache)  # reads the catalogue of operations
+    code, _, _, idle = _run(good, tmp_path, cache)
+    assert code == 0
+    for path in FILES:
+        code, said, seconds, used = _run(path, tmp_path, cache)
+        assert code in (0, 1), (path, code, said)
+        assert seconds < 10, path
+        assert used - idle < 2**20, f"{path}: more than 1 GiB"
+        if code:
+            (line,) = said
+            assert "node 'picture'" in line
+            assert str(path) in line

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command
+from PIL import Image as Pillow
 
 from pipeline_core.devices import choose
 
@@ -117,6 +118,24 @@ def test_a_mistake_is_a_message_and_exit_code_two(case: str, folder: Path, comma
     assert wanted in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["x.yaml"]
+
+
+@pytest.mark.parametrize("kept", [20, 60])
+def test_a_file_that_is_cut_off_is_one_line_and_exit_code_one(kept: int, tmp_path: Path, command: Command) -> None:
+    """Whether its head says so, before anything runs, or only its pixels."""
+    Pillow.effect_noise((64, 64), 90).save(tmp_path / "photo.png")
+    content = (tmp_path / "photo.png").read_bytes()
+    (tmp_path / "photo.png").write_bytes(content[:kept])
+    (tmp_path / "x.yaml").write_text(
+        "pipeline: 1\nnodes:\n  photo: {op: load_image, params: {path: photo.png}}\n"
+        "  turned: {op: flip, inputs: {image: photo}}\noutputs:\n  card: {from: turned, path: card.png}\n"
+    )
+    done = command("run", "x.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("x.yaml:3:")
+    assert "node 'photo'" in line
+    assert str(tmp_path / "photo.png") in line
 
 
 def test_check_says_good_and_warns(folder: Path, command: Command) -> None:
