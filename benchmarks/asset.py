@@ -1,29 +1,29 @@
 """One asset from files to a file: `python -m benchmarks.asset [--rounds N] [--small]`.
 
 Two 4K RGBA PNGs are multiplied and laid over each other, halved with Lanczos, turned by 10 degrees, cut, sharpened and
-written as PNG at level 1: as a pipeline file, and as straight-line code of others. Warm, in one process; then as whole
-commands. Every figure is a ratio: ours to the other, round by round, so that what else the machine does meets both.
+written as PNG at level 1: as a pipeline file, and as straight-line code of others. Warm, in one process; then without
+the files, from 8-bit pixels in memory to the sharpened picture; then as whole commands.
 """
 
 from __future__ import annotations
 
-import argparse
+import os
 import shutil
-import statistics
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import pyvips
 
 from benchmarks.asset_peers import VIPS, Peers
 from benchmarks.codecs import photo
-from benchmarks.timing import machine, process
-from pipeline_core.api import run
+from benchmarks.timing import Absent, Comparison, Job, process, table
+from pipeline_core import Image, Pipeline, operation
+from pipeline_core.api import run, run_graph
+from pipeline_core.graph import Graph
 
 WIDTH, HEIGHT = 3840, 2160
 FILE = """\
@@ -40,35 +40,45 @@ nodes:
 outputs:
   sharp: {{from: sharp, path: ours.png, params: {{compression: 1}}}}
 """
-Job = Callable[[], object]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.asset")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--small", action="store_true", help="960 x 540, to see that it runs")
-    given = parser.parse_args()
-    width, height = (960, 540) if given.small else (WIDTH, HEIGHT)
-    pyvips.cache_set_max(0)  # else it decodes the files once and for all
-    print(f"{machine()}; {width} x {height}, {given.rounds} alternating rounds")
+def comparisons(small: bool = False) -> Iterator[Comparison]:
+    width, height = (960, 540) if small else (WIDTH, HEIGHT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         half, cut = prepare(folder, width, height)
         peers = Peers(folder, half, cut)
-
-        def ours() -> None:
-            run(folder / "asset.yaml", save=True, cache=False, device="cpu")
-
-        warm: dict[str, Job] = {
-            "OpenCV, 8 bits": peers.opencv,
-            "libvips": peers.vips,
-            "OpenCV, floats": peers.opencv_float,
-            "Pillow": peers.pillow,
-            "bare torch": peers.bare_torch,
-            "OpenImageIO": peers.openimageio,
-        }
-        table("warm, in one process", ours, warm, given.rounds)
-        table("whole commands", command(folder), commands(folder, half, cut), given.rounds)
+        yield Comparison(
+            "asset from files to a file, warm",
+            lambda: run(folder / "asset.yaml", save=True, cache=False, device="cpu"),
+            {
+                "OpenCV, 8 bits": peers.opencv,
+                "OpenCV, floats": peers.opencv_float,
+                "Pillow": peers.pillow,
+                "libvips": peers.vips,
+                "OpenImageIO": peers.openimageio,
+                "bare torch": peers.bare_torch,
+                "kornia": peers.kornia,
+            },
+            {"OpenCV, 8 bits": "0.50", "libvips": "0.50"},
+        )
+        graph, pixels = computing(folder, half, cut), peers.read()
+        yield Comparison(
+            "its computing alone",
+            lambda: run_graph(graph, cache=False, device="cpu"),
+            {
+                "OpenCV, 8 bits": lambda: peers.opencv_compute(*pixels),
+                "bare torch": lambda: peers.torch_compute(*pixels),
+                "kornia": lambda: peers.kornia_compute(*pixels),
+            },
+            {"OpenCV, 8 bits": "0.50", "bare torch": "0.15"},
+        )
+        yield Comparison(
+            "asset as a whole command",
+            command(folder),
+            commands(folder, half, cut),
+            {"pyvips": "0.70", "ImageMagick": "0.50"},
+        )
 
 
 def prepare(folder: Path, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
@@ -83,41 +93,82 @@ def prepare(folder: Path, width: int, height: int) -> tuple[tuple[int, int], tup
     return half, cut
 
 
+def computing(folder: Path, half: tuple[int, int], cut: tuple[int, int, int, int]) -> Graph:
+    """The same nodes between pictures that are there already and the last one's value."""
+    a, b = (
+        Image(np.asarray(PIL.Image.open(folder / f"{name}.png"))[None], channels=tuple("RGBA"), alpha="straight")
+        for name in "ab"
+    )
+
+    @operation(infer=lambda: a, cache="never")
+    def bench_a() -> Image:
+        """The picture below."""
+        return a
+
+    @operation(infer=lambda: b, cache="never")
+    def bench_b() -> Image:
+        """The picture on top."""
+        return b
+
+    made = Pipeline()
+    top = made.node("b", bench_b)
+    product = made.node("product", "merge", base=made.node("a", bench_a), top=top, operation="multiply")
+    card = made.node("card", "merge", base=product, top=top, operation="over")
+    small = made.node("half", "resize", image=card, width=half[0], height=half[1], filter="lanczos3")
+    turned = made.node("turned", "rotate", image=small, angle=10, filter="bilinear")
+    x, y, width, height = cut
+    kept = made.node("cut", "crop", image=turned, x=x, y=y, width=width, height=height)
+    made.output("sharp", made.node("sharp", "unsharp_mask", image=kept, amount=1.0, sigma=2.0))
+    return made.graph()
+
+
 def command(folder: Path) -> Job:
     pipeline = Path(sys.executable).with_name("pipeline")
     return process([pipeline, "run", folder / "asset.yaml", "--no-cache", "--quiet"])
 
 
 def commands(folder: Path, half: tuple[int, int], cut: tuple[int, int, int, int]) -> dict[str, Job]:
-    """What is installed of others, as commands of their own."""
-    found = {"pyvips": process([sys.executable, folder / "vips.py", folder, *map(str, (*half, *cut))])}
-    magick = shutil.which("magick")
-    if magick is not None:
-        x, y, cw, ch = cut
-        size = f"{half[0]}x{half[1]}!"
-        both = ["(", folder / "a.png", folder / "b.png", "-compose", "multiply", "-composite", ")", folder / "b.png"]
-        turn = ["-distort", "SRT", "10", "-crop", f"{cw}x{ch}+{x}+{y}", "+repage", "-unsharp", "0x2+1+0"]
-        after = ["-compose", "over", "-composite", "-filter", "Lanczos", "-resize", size, *turn]
-        found["ImageMagick"] = process([magick, *both, *after, "-quality", "15", folder / "magick.png"])
-    return found
+    """Others as commands of their own."""
+
+    def pyvips() -> object:
+        import pyvips  # noqa: F401  it's to say that it is missing
+
+        return in_vips()
+
+    in_vips = process([sys.executable, folder / "vips.py", folder, *map(str, (*half, *cut))])
+    x, y, cw, ch = cut
+    size = f"{half[0]}x{half[1]}!"
+    both = ["(", folder / "a.png", folder / "b.png", "-compose", "multiply", "-composite", ")", folder / "b.png"]
+    turn = ["-distort", "SRT", "10", "-crop", f"{cw}x{ch}+{x}+{y}", "+repage", "-unsharp", "0x2+1+0"]
+    after = ["-compose", "over", "-composite", "-filter", "Lanczos", "-resize", size, *turn]
+    # quality 15 is zlib level 1 with filters chosen row by row
+    finish = ["-quality", "15", folder / "magick.png"]
+
+    def magick() -> object:
+        return process([imagemagick(), *both, *after, *finish])()
+
+    a, b, oiio = folder / "a.png", folder / "b.png", folder / "oiiotool.png"
+    joined = [a, b, "--mul", b, "--swap", "--over", "--resize:filter=lanczos3", f"{half[0]}x{half[1]}"]
+    turned = ["--rotate:filter=triangle", "10", "--cut", f"{cw}x{ch}+{x}+{y}", "--unsharp:width=12", "--origin", "+0+0"]
+    saved = ["-d", "uint8", "--compression", "zip:1", "-o", oiio]
+
+    def oiiotool() -> object:
+        found = shutil.which("oiiotool", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        if found is None:
+            raise Absent("no command oiiotool")
+        return process([found, *joined, *turned, *saved])()
+
+    return {"pyvips": pyvips, "ImageMagick": magick, "oiiotool": oiiotool}
 
 
-def table(title: str, ours: Job, others: Mapping[str, Job], rounds: int) -> None:
-    """Medians, and the ratio of ours to each: the median of all rounds and how far it spreads."""
-    taken: dict[str, list[float]] = {"pipeline-core": [], **{name: [] for name in others}}
-    jobs = {"pipeline-core": ours, **others}
-    for turn in range(rounds + 1):
-        for name, job in jobs.items():
-            began = time.perf_counter()
-            job()
-            if turn:  # the first round warms up
-                taken[name].append(time.perf_counter() - began)
-    print(f"\n| {title} | ms | ours to it | from | to |\n|---|---|---|---|---|")
-    for name, seconds in taken.items():
-        ratios = sorted(mine / its for mine, its in zip(taken["pipeline-core"], seconds, strict=True))
-        middle = statistics.median(seconds) * 1e3
-        print(f"| {name} | {middle:,.0f} | {statistics.median(ratios):.2f} | {ratios[0]:.2f} | {ratios[-1]:.2f} |")
+def imagemagick() -> str:
+    """Its command, which versions before 7 call `convert`; so are programs of others."""
+    for name in ("magick", "convert"):
+        found = shutil.which(name)
+        if found and b"ImageMagick" in subprocess.run([found, "-version"], capture_output=True, check=False).stdout:
+            return found
+    raise Absent("no command magick or convert of ImageMagick")
 
 
 if __name__ == "__main__":
-    main()
+    table("asset", comparisons)

@@ -11,7 +11,6 @@ import OpenImageIO
 import PIL.Image
 import PIL.ImageChops
 import PIL.ImageFilter
-import pyvips
 import torch
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +23,7 @@ a, b = (pyvips.Image.new_from_file(f"{folder}/{name}.png", access="sequential") 
 b2 = pyvips.Image.new_from_file(f"{folder}/b.png", access="sequential", memory=False)
 card = a.composite2(b, "multiply").composite2(b2, "over")
 half = card.cast("uchar").resize(0.5, kernel="lanczos3")
-turned = half.similarity(angle=-10, interpolate=pyvips.Interpolate.new("bilinear"))
+turned = half.similarity(angle=10, interpolate=pyvips.Interpolate.new("bilinear"))
 cut = turned.crop((turned.width - width) // 2 + x, (turned.height - height) // 2 + y, cw, ch)
 (cut + (cut - cut.gaussblur(2)) * 1.0).cast("uchar").pngsave(f"{folder}/vips.png", compression=1)
 """
@@ -89,6 +88,9 @@ class Peers:
         sharp.save(self.path("pillow"), compress_level=1)
 
     def vips(self) -> None:
+        import pyvips
+
+        pyvips.cache_set_max(0)  # else it decodes the files once and for all
         a, b = (pyvips.Image.new_from_file(self.path(name)) for name in "ab")
         card = a.composite2(b, "multiply").composite2(b, "over")
         half = card.cast("uchar").resize(0.5, kernel="lanczos3")
@@ -113,15 +115,13 @@ class Peers:
         sharp.write(self.path("oiio"), "uint8")
 
     def bare_torch(self) -> None:
+        self.write("torch", self.torch_compute(*self.read()))
+
+    def torch_compute(self, a: Array, b: Array) -> Array:
         """float32, node by node."""
         from torch.nn import functional
 
-        a, b = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 for pixels in self.read())
-        ta, ba = b[:, 3:], a[:, 3:]
-        both = ta + ba * (1 - ta)
-        product = torch.cat([(a * ba * (1 - ta) + b * ta * (1 - ba) + a * b * (ta * ba))[:, :3], both], 1)
-        card = torch.cat([(b * ta)[:, :3] + product[:, :3] * (1 - ta), ta + both * (1 - ta)], 1)
-        half = functional.interpolate(card, self.half[::-1], mode="bicubic", antialias=True, align_corners=False)
+        half = functional.interpolate(_card(a, b), self.half[::-1], mode="bicubic", antialias=True, align_corners=False)
         cos, sin = np.cos(np.radians(ANGLE)), np.sin(np.radians(ANGLE))
         ratio = self.half[1] / self.half[0]
         theta = torch.tensor([[[cos, sin * ratio, 0], [-sin / ratio, cos, 0]]], dtype=torch.float32)
@@ -133,5 +133,30 @@ class Peers:
         taps = (taps / taps.sum()).repeat(4, 1)
         soft = functional.conv2d(cut, taps[:, None, None], padding=(0, 6), groups=4)
         soft = functional.conv2d(soft, taps[:, None, :, None], padding=(6, 0), groups=4)
-        sharp = (cut + (cut - soft) * AMOUNT).clamp(0, 1)[0].permute(1, 2, 0)
-        self.write("torch", (sharp * 255).round().to(torch.uint8).contiguous().numpy())
+        return _codes(cut + (cut - soft) * AMOUNT)
+
+    def kornia(self) -> None:
+        self.write("kornia", self.kornia_compute(*self.read()))
+
+    def kornia_compute(self, a: Array, b: Array) -> Array:
+        """What kornia has of it; it has no blend modes, and no Lanczos."""
+        import kornia
+
+        half = kornia.geometry.resize(_card(a, b), self.half[::-1], interpolation="bicubic", antialias=True)
+        turned = kornia.geometry.rotate(half, torch.tensor([-ANGLE]), mode="bilinear", align_corners=False)
+        x, y, cw, ch = self.cut
+        return _codes(kornia.filters.unsharp_mask(turned[..., y : y + ch, x : x + cw], (13, 13), (SIGMA, SIGMA)))
+
+
+def _card(a: Array, b: Array) -> torch.Tensor:
+    """b over the product of both, as float32 planes."""
+    a, b = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 for pixels in (a, b))
+    ta, ba = b[:, 3:], a[:, 3:]
+    both = ta + ba * (1 - ta)
+    product = torch.cat([(a * ba * (1 - ta) + b * ta * (1 - ba) + a * b * (ta * ba))[:, :3], both], 1)
+    return torch.cat([(b * ta)[:, :3] + product[:, :3] * (1 - ta), ta + both * (1 - ta)], 1)
+
+
+def _codes(planes: torch.Tensor) -> Array:
+    pixels: Array = (planes.clamp(0, 1)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous().numpy()
+    return pixels

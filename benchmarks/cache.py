@@ -1,4 +1,7 @@
-"""What the cache costs and saves, with pictures of 3840 x 2160 RGBA float32: `python -m benchmarks.cache`."""
+"""What the cache costs and saves, with pictures of 3840 x 2160 RGBA float32: `python -m benchmarks.cache`.
+
+What of it is a ratio to something else is told by `python -m benchmarks cache`, too.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import xxhash
 
-from benchmarks.timing import machine, medians, process
+from benchmarks.strips import ten
+from benchmarks.timing import HEAD, Comparison, Job, Taken, clocked, machine, medians, process, tell
 from pipeline_core import Image, Pipeline, operation
 from pipeline_core.cache import Cache
+from pipeline_core.cache.record import Record
 from pipeline_core.graph import Graph
 
 WIDTH, HEIGHT = 3840, 2160
@@ -108,12 +113,7 @@ def loading(folder: Path) -> tuple[float, float, int]:
     """Median seconds to load one proved result, and to read and hash the same bytes; how many."""
     image = bench_noise(seed=3)
     with Cache.open(folder, memory=0) as cache:
-        cache.store(
-            key="k", operation_key="o", values=(image,), seconds=9, recompute_seconds=9, policy="always", node="n"
-        )
-        cache.flush()
-        found = cache.find("k")
-        assert found is not None
+        found = stored(cache, image)
         assert cache._disk is not None
         path = cache._disk.path(found.outputs[0].blob)
 
@@ -126,13 +126,56 @@ def loading(folder: Path) -> tuple[float, float, int]:
                 while got := file.readinto(chunk):
                     whole.update(chunk[:got])
 
-        load(), limit()
         seconds = medians({"load": load, "limit": limit}, 3 * ROUNDS)
     return seconds["load"], seconds["limit"], found.nbytes
 
 
-def again(folder: Path) -> dict[str, float]:
-    """Seconds of an unchanged run of 12 nodes in 4K, and of the price it is held against: imports, and hashing."""
+def cheap(graph: Graph, folder: Path | None) -> Job:
+    """A first run of it, with an empty cache or without one."""
+    from pipeline_core.api import run_graph
+
+    def job() -> Taken:
+        gc.collect()
+        taken = clocked(lambda: run_graph(graph, cache=folder or False, device="cpu"))
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return taken
+
+    return job
+
+
+def hit(folder: Path) -> Iterator[Comparison]:
+    """A result on disk, proved and passed over once, beside one in memory."""
+    picture = bench_noise(seed=3)
+    with Cache.open(folder, memory=0) as cache:
+        found = stored(cache, picture)
+
+        def from_disk() -> object:
+            values = cache.load(found)
+            assert values is not None
+            return values[0].pixels.sum()
+
+        yield Comparison(
+            "a hit on disk, to the first pass over its pixels",
+            from_disk,
+            {"the same in memory": lambda: picture.pixels.sum()},  # noqa: PLW0108  a view is made in both
+            {"the same in memory": "1.3"},
+        )
+
+
+def stored(cache: Cache, picture: Image) -> Record:
+    """The record of it."""
+    cache.store(
+        key="k", operation_key="o", values=(picture,), seconds=9, recompute_seconds=9, policy="always", node="n"
+    )
+    cache.flush()
+    found = cache.find("k")
+    assert found is not None
+    return found
+
+
+def again(folder: Path) -> Comparison:
+    """An unchanged run of 12 nodes in 4K, and the price it is held against: imports, and hashing."""
     from PIL import Image as Pillow
 
     (folder / "art").mkdir(parents=True)
@@ -144,15 +187,34 @@ def again(folder: Path) -> dict[str, float]:
     lines += ["outputs:", "  last: {from: n11, path: out/last.jpg}"]
     file = folder / "twelve.yaml"
     file.write_text("\n".join(lines) + "\n")
-    kept = {"PIPELINE_CACHE": str(folder / "cache")}
     command = [Path(sys.executable).with_name("pipeline"), "run", file, "--device", "cpu"]
-    process(command, **kept)()
     price = (
         "import pydantic, yaml, sqlite3, sys; from blake3 import blake3\n"
         "for path in sys.argv[1:]: blake3(open(path, 'rb').read()).hexdigest()"
     )
-    inputs = [sys.executable, "-c", price, folder / "art" / "photo.png"]
-    return medians({"again": process(command, **kept), "price": process(inputs)}, 2 * ROUNDS - 1)
+    inputs = process([sys.executable, "-c", price, folder / "art" / "photo.png"])
+    return Comparison(
+        "`pipeline run` again, 12 nodes in 4K, nothing changed",
+        process(command, PIPELINE_CACHE=str(folder / "cache")),
+        {"imports and hashing": inputs},
+        {"imports and hashing": "2"},
+    )
+
+
+def comparisons(small: bool = False) -> Iterator[Comparison]:
+    """At 4K however `small`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        graph = ten()
+        off = cheap(graph, None)
+        yield Comparison(
+            "a cheap first run, ten pointwise nodes, with a cache",
+            cheap(graph, folder / "cheap"),
+            {"without": off},
+            {"without": "1.05"},
+        )
+        yield from hit(folder / "hit")
+        yield again(folder / "again")
 
 
 def main() -> None:
@@ -171,11 +233,8 @@ def main() -> None:
             f"A hit: {size / load / 1e9:.2f} GB/s proved and mapped; reading and hashing alone {size / limit / 1e9:.2f} GB/s: "
             f"{load / limit:.2f}x (goal 1.5 GB/s or 1.3x)"
         )
-        found = again(folder / "again")
-        print(
-            f"Nothing changed: {found['again'] * 1e3:.0f} ms; imports and hashing {found['price'] * 1e3:.0f} ms: "
-            f"{found['again'] / found['price']:.2f}x (goal 2x)"
-        )
+        print(f"\n{HEAD}")
+        tell([again(folder / "again")], ROUNDS)
 
 
 if __name__ == "__main__":

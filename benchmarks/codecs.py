@@ -1,12 +1,14 @@
-"""Decoding and encoding beside OpenCV, Pillow and OpenImageIO: `python -m benchmarks.codecs [--small]`."""
+"""Decoding and encoding beside OpenCV, Pillow and OpenImageIO: `python -m benchmarks.codecs [--rounds N] [--small]`.
+
+Then sizes of files."""
 
 from __future__ import annotations
 
 import io
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import PIL.Image
 import skimage.data
 from pipeline_io import encode_image, jpeg, load_image, native, png
 
-from benchmarks.timing import machine, medians
+from benchmarks.timing import Comparison, Job, Line, table
 from pipeline_core import Image
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +61,7 @@ def decoded(content: bytes) -> Array:
     return found
 
 
-def two(job: Callable[[], object]) -> Callable[[], object]:
+def two(job: Job) -> Job:
     def run() -> object:
         with ThreadPoolExecutor(2) as pool:
             return [done.result() for done in [pool.submit(job), pool.submit(job)]]
@@ -67,55 +69,71 @@ def two(job: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def table(title: str, found: dict[str, float]) -> None:
-    first = next(iter(found.values()))
-    print(f"\n| {title} | ms | to cv2 |\n|---|---|---|")
-    for name, seconds in found.items():
-        print(f"| {name} | {seconds * 1e3:,.0f} | {seconds / first:.2f} |")
-
-
-def pngs(pixels: Array, rounds: int) -> None:
+def pngs(pixels: Array) -> Iterator[Comparison]:
     content = pillow(pixels, 6)
     facts = png.probe(content)
-    found = medians(
+
+    def ours() -> object:
+        return png.decode(content, png.probe(content))
+
+    yield Comparison(
+        "PNG decode",
+        ours,
         {
             "cv2": lambda: decoded(content),
             "Pillow": lambda: np.asarray(PIL.Image.open(io.BytesIO(content))),
             "OpenImageIO": lambda: native.decode(content, facts),
-            "ours": lambda: png.decode(content, png.probe(content)),
-            "ours, two files in two threads": two(lambda: png.decode(content, png.probe(content))),
         },
-        rounds,
+        {"cv2": "0.60"},
     )
-    found["ours, two files in two threads"] /= 2
-    table("PNG decode, a file", found)
-    for level in (1, 6):
-        jobs: dict[str, Callable[[], object]] = {
-            "cv2": lambda level=level: opencv(pixels, level),  # type: ignore[misc]  # the loop's level
-            "Pillow": lambda level=level: pillow(pixels, level),  # type: ignore[misc]
-            "ours": lambda level=level: encode_image(image(pixels), format="png", compression=level),  # type: ignore[misc]
-        }
-        table(f"PNG encode, level {level}", medians(jobs, rounds))
+    cv2_twice = {"cv2, one after another": lambda: (decoded(content), decoded(content))}
+    yield Comparison("two PNGs decoded", two(ours), cv2_twice, dict.fromkeys(cv2_twice, "0.35"))
+    for level, goals in ((1, {"cv2": "0.25"}), (6, {})):
+        yield Comparison(
+            f"PNG encode, level {level}",
+            partial(encode_image, image(pixels), format="png", compression=level),
+            {"cv2": partial(opencv, pixels, level), "Pillow": partial(pillow, pixels, level)},
+            goals,
+        )
+
+
+def jpegs(pixels: Array) -> Iterator[Comparison]:
+    def ours() -> Any:
+        return encode_image(image(pixels), format="jpg", quality=90, subsampling="4:2:0")
+
+    content = ours().content
+    yield Comparison(
+        "JPEG decode",
+        lambda: jpeg.decode(content, jpeg.probe(content)),
+        {"cv2": lambda: decoded(content)},
+    )
+    yield Comparison(
+        "JPEG encode",
+        ours,
+        {"cv2": lambda: cv2.imencode(".jpg", swapped(pixels), [cv2.IMWRITE_JPEG_QUALITY, 90])},
+    )
+
+
+def ratio(name: str, level: int) -> float:
+    """Bytes to cv2's (level 1) or Pillow's."""
+    pixels = np.ascontiguousarray(np.atleast_3d(getattr(skimage.data, name)()))
+    other = opencv(pixels, 1) if level == 1 and pixels.shape[2] > 1 else pillow(pixels, level)
+    return len(encode_image(image(pixels), format="png", compression=level).content) / len(other)
 
 
 def sizes() -> None:
     print("\n| bytes to cv2's (level 1) and Pillow's | 1 | 2 | 4 | 6 | 9 |\n|---|---|---|---|---|---|")
     for name in PHOTOS:
-        pixels = np.ascontiguousarray(np.atleast_3d(getattr(skimage.data, name)()))
-        shown = []
-        for level in (1, 2, 4, 6, 9):
-            other = opencv(pixels, 1) if level == 1 and pixels.shape[2] > 1 else pillow(pixels, level)
-            shown.append(len(encode_image(image(pixels), format="png", compression=level).content) / len(other))
-        print(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in shown) + " |")
+        print(f"| {name} | " + " | ".join(f"{ratio(name, level):.2f}" for level in (1, 2, 4, 6, 9)) + " |")
 
 
-def batch(count: int, rounds: int) -> None:
+def batch(count: int) -> Iterator[Comparison]:
     """JPEGs to half the size, a picture over them, and into a file again, with two threads."""
-    cv2.setNumThreads(1)
     whole = photo(1024, 1024)[..., :3]
     over = photo(512, 512)
     alpha = over[..., 3:].astype(np.uint16)
     plus = over[..., :3] * alpha
+    threads = cv2.getNumThreads()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
         path.write_bytes(encode_image(image(whole), format="jpg", quality=90).content)
@@ -133,46 +151,31 @@ def batch(count: int, rounds: int) -> None:
             small = pixels if shrink == 2 else cv2.resize(pixels, (512, 512), interpolation=cv2.INTER_AREA)
             encode_image(image(overlaid(small)), format=suffix, quality=90, subsampling="4:2:0", compression=1)
 
-        def all_of(job: Callable[..., None], *given: object) -> Callable[[], object]:
+        def all_of(job: Callable[..., None], *given: object) -> Job:
             def run() -> object:
                 with ThreadPoolExecutor(2) as pool:
                     return [done.result() for done in [pool.submit(job, *given) for _ in range(count)]]
 
             return run
 
-        for suffix in ("png", "jpg"):
-            jobs = {
-                "cv2": all_of(theirs, suffix),
-                "ours": all_of(ours, suffix, 1),
-                "ours, shrink 2": all_of(ours, suffix, 2),
-            }
-            table(f"{count} JPEGs to {suffix}", medians(jobs, rounds))
+        cv2.setNumThreads(1)  # two threads are at work already
+        for suffix, goal in (("png", "0.50"), ("jpg", "1.00")):
+            peers = {"cv2 in two threads": all_of(theirs, suffix)}
+            for detail, shrink in (("", 1), (", `shrink: 2`", 2)):
+                what = f"{count} JPEGs to half the size, under a picture, to {suffix}{detail}"
+                yield Comparison(what, all_of(ours, suffix, shrink), peers, dict.fromkeys(peers, goal))
+        cv2.setNumThreads(threads)
 
 
-def main() -> None:
-    small = "--small" in sys.argv
-    width, height, rounds, count = (960, 540, 3, 20) if small else (3840, 2160, 7, 200)
-    print(f"{machine()}; {width} x {height} RGBA; medians of {rounds} alternating runs")
-    pngs(photo(width, height), rounds)
-    pixels = photo(width, height)[..., :3].copy()
-    content = encode_image(image(pixels), format="jpg", quality=90, subsampling="4:2:0").content
-    table(
-        "JPEG decode",
-        medians({"cv2": lambda: decoded(content), "ours": lambda: jpeg.decode(content, jpeg.probe(content))}, rounds),
-    )
-    table(
-        "JPEG encode",
-        medians(
-            {
-                "cv2": lambda: cv2.imencode(".jpg", swapped(pixels), [cv2.IMWRITE_JPEG_QUALITY, 90]),
-                "ours": lambda: encode_image(image(pixels), format="jpg", quality=90, subsampling="4:2:0"),
-            },
-            rounds,
-        ),
-    )
-    batch(count, rounds)
-    sizes()
+def comparisons(small: bool = False) -> Iterator[Comparison | Line]:
+    pixels = photo(*((960, 540) if small else (3840, 2160)))
+    yield from pngs(pixels)
+    bytes_of = [ratio(name, 1) for name in PHOTOS]
+    yield Line("bytes of PNGs at level 1", f"{len(PHOTOS)} photographs", "cv2", bytes_of, goal="1.06")
+    yield from jpegs(pixels[..., :3].copy())
+    yield from batch(20 if small else 200)
 
 
 if __name__ == "__main__":
-    main()
+    table("codecs", comparisons)
+    sizes()

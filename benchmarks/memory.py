@@ -10,17 +10,18 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from benchmarks.timing import machine
+from benchmarks.timing import HEAD, Comparison, Taken, machine, tell
 
 ROUNDS = 3
+SMALL = 1024
 MIB = 2**20
 FILE = """\
 pipeline: 1
@@ -36,16 +37,8 @@ outputs:
 """
 
 
-class Taken(NamedTuple):
-    """By one process."""
-
-    seconds: float
-    busy: float
-    """Seconds of all cores together."""
-    mib: float
-
-
-def run(*command: str | Path, folder: Path) -> Taken:
+def run(folder: Path, *command: str | Path) -> Taken:
+    """A process of its own, with its peak."""
     began = time.perf_counter()
     child = subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -68,7 +61,8 @@ def prepare(side: int) -> None:
     from benchmarks.asset import HEIGHT, WIDTH
     from benchmarks.asset import prepare as prepare_asset
 
-    half, cut = prepare_asset(Path(), WIDTH, HEIGHT)
+    scale = 4 if side == SMALL else 1
+    half, cut = prepare_asset(Path(), WIDTH // scale, HEIGHT // scale)
     Path("sizes").write_text(" ".join(map(str, (*half, *cut))))
     Path("large.yaml").write_text(FILE.format(side=side))
     ramp = np.linspace(0, 200, 512)[:, None, None]
@@ -116,18 +110,30 @@ def chain() -> None:
     print(f"\n50 operations at 4K: {beyond / picture:.2f} pictures beyond input and output (goal 3)")
 
 
-def compare(what: str, folder: Path, ours: list[str], theirs: list[str]) -> None:
-    """Alternating, medians."""
-    pairs = [(run(*ours, folder=folder), run(*theirs, folder=folder)) for _ in range(ROUNDS)]
-    mine, other = (
-        Taken(*(statistics.median(values) for values in zip(*(pair[side] for pair in pairs), strict=True)))
-        for side in (0, 1)
-    )
-    print(
-        f"| {what} | {mine.mib:,.0f} MiB | {other.mib:,.0f} MiB | {mine.mib / other.mib:.2f} | "
-        f"{mine.seconds:.1f} s | {other.seconds:.1f} s | {mine.seconds / other.seconds:.2f} | "
-        f"{mine.busy / other.busy:.2f} |"
-    )
+OURS = ["-c", "from pipeline_core.cli import main; main()", "run", "--no-cache", "--quiet"]
+
+
+def comparisons(small: bool = False, side: int = 8192) -> Iterator[Comparison]:
+    side = SMALL if small else side
+    # Nothing large is done in this process: a child's peak begins with that of its parent.
+    mine = ["-m", "benchmarks.memory", "--side", str(side), "--job"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run(folder, *mine, "prepare")
+        sizes = (folder / "sizes").read_text().split()
+        yield Comparison(
+            "the asset as a process",
+            partial(run, folder, *OURS, "asset.yaml"),
+            {"libvips": partial(run, folder, "vips.py", ".", *sizes)},
+            peaks={"libvips": "1.8"},
+        )
+        yield Comparison(
+            f"{side:,} x {side:,} graded, blurred, merged, quartered",
+            partial(run, folder, *OURS, "large.yaml"),
+            {"libvips": partial(run, folder, *mine, "vips_large")},
+            {"libvips": "1.5 for 32,000"},
+            {"libvips": "1.5 GB for 32,000"},
+        )
 
 
 def main() -> None:
@@ -139,20 +145,9 @@ def main() -> None:
     if given.job:
         jobs[given.job](*([given.side] if given.job == "prepare" else []))
         return
-    # Nothing large is done in this process: a child's peak begins with that of its parent.
-    ours = ["-c", "from pipeline_core.cli import main; main()", "run", "--no-cache", "--quiet"]
-    mine = ["-m", "benchmarks.memory", "--side", str(given.side), "--job"]
-    print(f"{machine()}; medians of {ROUNDS} alternating whole processes\n")
-    print("| what | peak | of libvips | ratio | time | of libvips | ratio | of processor time |")
-    print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        run(*mine, "prepare", folder=folder)
-        sizes = (folder / "sizes").read_text().split()
-        compare("4K asset", folder, [*ours, "asset.yaml"], ["vips.py", ".", *sizes])
-        compare(f"{given.side:,} x {given.side:,}", folder, [*ours, "large.yaml"], [*mine, "vips_large"])
-    sys.stdout.flush()
-    subprocess.run([sys.executable, *mine, "chain"], check=True)
+    print(f"{machine()}; medians of {ROUNDS} alternating whole processes\n\n{HEAD}")
+    tell(comparisons(side=given.side), ROUNDS)
+    subprocess.run([sys.executable, "-m", "benchmarks.memory", "--job", "chain"], check=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Networks in pipelines: `super_resolve` beside its network called bare, its memory, and how soon a bundled model is ready.
 
-python -m benchmarks.models            # the speed, on 1080p
+python -m benchmarks.models            # the speed, on 1080p; --rounds N, --small
 python -m benchmarks.models memory     # peak memory of a 4K picture, and of smaller ones under caps
 python -m benchmarks.models capped     # the latter alone
 """
@@ -12,11 +12,12 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import HEAD, machine, medians, row
+from benchmarks.timing import Comparison, medians, table
 
 MIB = 1 << 20
 
@@ -27,26 +28,33 @@ def picture(width: int, height: int) -> Any:
     return Image(np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8))
 
 
-def speed(rounds: int = 3) -> None:
+def comparisons(small: bool = False) -> Iterator[Comparison]:
     import torch
     from pipeline_models import networks
     from pipeline_models.load import load_model
     from pipeline_models.upscale.super_resolve import super_resolve
 
     torch.set_grad_enabled(False)
-    image = picture(1920, 1080)
+    width, height = (320, 180) if small else (1920, 1080)
+    image = picture(width, height)
     network = networks.build(load_model(name="photo-x2"))
+    yield Comparison(
+        f"`super_resolve`, {width} x {height} to twice the size",
+        lambda: super_resolve(image),
+        {"its network in bare torch": lambda: network(image.pixels)},
+        {"its network in bare torch": "1.2"},
+    )
+
+
+def soon() -> None:
+    """How soon a bundled model is ready."""
+    from pipeline_models import networks
+    from pipeline_models.load import load_model
 
     def ready() -> None:
         networks.forget()
         networks.build(load_model(name="photo-x2"))
 
-    jobs = {"super_resolve": lambda: super_resolve(image), "bare": lambda: network(image.pixels)}
-    for job in (*jobs.values(), ready):
-        job()
-    found = medians(jobs, rounds)
-    print(f"{machine()}, torch with {torch.get_num_threads()} threads\n\n{HEAD}")
-    print(row("1080p to 4K", found["super_resolve"], "the network bare", found["bare"], "1.2"))
     print(f"\nphoto-x2 loaded and built: {medians({'ready': ready}, 20)['ready'] * 1e3:.1f} ms (goal 50)")
 
 
@@ -144,4 +152,5 @@ if __name__ == "__main__":
     elif sys.argv[1:] == ["memory"]:
         memory()
     else:
-        speed()
+        table("models", comparisons)
+        soon()

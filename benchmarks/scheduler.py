@@ -1,7 +1,8 @@
 """What the way from a spec to its outputs costs per node: `python -m benchmarks.scheduler [--nodes N] [--profile]`.
 
 Chains, fan-outs and grids of nodes that do nothing, beside plain networkx (building and walking the same graph, calling
-the same function) and dask's threaded scheduler, in the same process.
+the same function) and dask's threaded scheduler, in the same process. What is told here stage by stage is in
+`python -m benchmarks scheduler` as ratios, beside a run that finds all its results and a file that is read and checked.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ import argparse
 import cProfile
 import gc
 import pstats
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import networkx
+import yaml
 
-from benchmarks.timing import machine
+from benchmarks.timing import Comparison, Job, Taken, alternate, clocked, machine, median
 from pipeline_core import Pipeline, Table, operation
 from pipeline_core.events import Event
+from pipeline_core.spec import Spec
 
 ROUNDS = 3
+WORKERS = 2
+T = TypeVar("T")
 EMPTY = Table((), ())
 Links = list[list[int]]
 """For every node the nodes that it reads."""
@@ -61,29 +64,28 @@ SHAPES: dict[str, Callable[[int], Links]] = {"chain": chain, "fan-out": fan, "gr
 
 
 class Stages:
-    """Seconds per stage."""
+    """What each stage takes."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.taken: dict[str, Taken] = {}
 
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str, stage: Callable[[], T]) -> T:
         gc.collect()
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - began
+        made: list[T] = []
+        self.taken[name] = clocked(lambda: made.append(stage()))
+        return made[0]
 
 
-def ours(links: Links) -> dict[str, float]:
-    """spec, graph, plan and run, each with its seconds."""
+def ours(links: Links) -> dict[str, Taken]:
+    """spec, graph, plan and run."""
     from pipeline_core.graph import build
     from pipeline_core.plan import make_plan
     from pipeline_core.plugins import Catalogue
     from pipeline_core.run import execute
 
     offered = Catalogue.of([start_here, pass_on])  # what is installed is found once, however many nodes there are
-    stage = Stages()
-    with stage("spec"):
+
+    def written() -> Spec:
         made = Pipeline()
         nodes: list[Any] = []
         for i, sources in enumerate(links):
@@ -92,18 +94,31 @@ def ours(links: Links) -> dict[str, float]:
             else:
                 nodes.append(made.node(f"n{i}", start_here))
         made.output("last", nodes[-1])
-        spec = made.spec
-        assert len(spec.nodes) == len(links)
-    with stage("graph"):
-        graph = build(spec, offered)
-    with stage("plan"):
-        plan = make_plan(graph)
+        return made.spec
+
+    stage = Stages()
+    spec = stage("spec", written)
+    assert len(spec.nodes) == len(links)
+    graph = stage("graph", lambda: build(spec, offered))
+    plan = stage("plan", lambda: make_plan(graph))
     events: list[Event] = []
-    with stage("run"):
-        result = execute(plan, jobs=2, listeners=[events.append])
+    result = stage("run", lambda: execute(plan, jobs=WORKERS, listeners=[events.append]))
     assert result.outputs["last"] == EMPTY
     assert result.computed == len(links)
-    return stage.seconds
+    return stage.taken
+
+
+def together(taken: Iterable[Taken]) -> Taken:
+    return Taken(*map(sum, zip(*taken, strict=True)))
+
+
+def all_stages(links: Links) -> Taken:
+    return together(ours(links).values())
+
+
+def plan_and_run(links: Links) -> Taken:
+    found = ours(links)
+    return together([found["plan"], found["run"]])
 
 
 @operation(cache="always")
@@ -113,13 +128,13 @@ def keep_start() -> Table:
 
 
 @operation(cache="always")
-def keep(tables: list[Table]) -> Table:
-    """The first of its inputs, kept."""
+def keep(tables: list[Table], *, number: int) -> Table:
+    """The first of its inputs, kept; equal ones would be computed once."""
     return tables[0]
 
 
-def again(count: int) -> None:
-    """A chain of which everything is kept: what a run costs that finds it all."""
+def again(links: Links, folder: Path) -> Job:
+    """A graph of which everything is kept, after a first run: what one costs that finds it all."""
     from pipeline_core.cache import Cache
     from pipeline_core.graph import build
     from pipeline_core.plan import make_plan
@@ -127,50 +142,101 @@ def again(count: int) -> None:
     from pipeline_core.run import execute
 
     made = Pipeline()
-    node = made.node("n0", keep_start)
-    for i in range(1, count):
-        node = made.node(f"n{i}", keep, tables=[node])
-    made.output("last", node)
+    nodes: list[Any] = []
+    for i, sources in enumerate(links):
+        if sources:
+            nodes.append(made.node(f"n{i}", keep, tables=[nodes[j] for j in sources], number=i))
+        else:
+            nodes.append(made.node(f"n{i}", keep_start))
+    made.output("last", nodes[-1])
     graph = build(made.spec, Catalogue.of([keep_start, keep]))
     plan = make_plan(graph)
-    taken = []
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(ROUNDS + 1):
-            with Cache.open(Path(folder)) as cache:
-                gc.collect()
-                began = time.perf_counter()
-                execute(plan, jobs=2, cache=cache)
-                taken.append((time.perf_counter() - began) / count * 1e6)
-    print(f"run again, all of {count:,} known: {statistics.median(taken[1:]):.1f} us a node (goal 5)", flush=True)
+
+    def job() -> Taken:
+        with Cache.open(folder) as cache:
+            gc.collect()
+            return clocked(lambda: execute(plan, jobs=WORKERS, cache=cache))
+
+    return job
 
 
-def plain_networkx(links: Links) -> float:
+def plain_networkx(links: Links) -> Taken:
     """The graph built, sorted and walked, every node's function called."""
+
+    def walk() -> None:
+        network: Any = networkx.DiGraph()
+        network.add_nodes_from(range(len(links)))
+        network.add_edges_from((j, i) for i, sources in enumerate(links) for j in sources)
+        values: dict[int, Table] = {}
+        for i in networkx.topological_sort(network):
+            values[i] = pass_on([values[j] for j in links[i]]) if links[i] else start_here()
+        assert len(values) == len(links)
+
     gc.collect()
-    began = time.perf_counter()
-    network: Any = networkx.DiGraph()
-    network.add_nodes_from(range(len(links)))
-    network.add_edges_from((j, i) for i, sources in enumerate(links) for j in sources)
-    values: dict[int, Table] = {}
-    for i in networkx.topological_sort(network):
-        values[i] = pass_on([values[j] for j in links[i]]) if links[i] else start_here()
-    assert len(values) == len(links)
-    return time.perf_counter() - began
+    return clocked(walk)
 
 
-def dask_threaded(links: Links) -> float:
+def dask_threaded(links: Links) -> Taken:
     """dask's threaded scheduler on the same graph, with as many workers."""
     from dask.threaded import get
 
+    def compute() -> None:
+        tasks = {f"n{i}": (_first, *(f"n{j}" for j in sources)) for i, sources in enumerate(links)}
+        assert get(tasks, f"n{len(links) - 1}", num_workers=WORKERS) == EMPTY
+
     gc.collect()
-    began = time.perf_counter()
-    tasks = {f"n{i}": (_first, *(f"n{j}" for j in sources)) for i, sources in enumerate(links)}
-    assert get(tasks, f"n{len(links) - 1}", num_workers=2) == EMPTY
-    return time.perf_counter() - began
+    return clocked(compute)
 
 
 def _first(*tables: Table) -> Table:
     return tables[0] if tables else EMPTY
+
+
+def written_file(path: Path, count: int) -> str:
+    """A chain of nodes with a param or two each, laid out as people write it."""
+    text = ["pipeline: 1", "nodes:", "  n0: {op: constant, params: {width: 64, height: 64, color: '#204080ff'}}"]
+    for i in range(1, count):
+        text += [f"  n{i}:", "    op: grade", "    inputs:", f"      image: n{i - 1}"]
+        text += ["    params:", "      gain: 1.1", f"      lift: {i / count}"]
+    text += ["outputs:", "  last:", f"    from: n{count - 1}", "    path: out/last.png", ""]
+    path.write_text("\n".join(text))
+    return path.read_text()
+
+
+def comparisons(small: bool = False) -> Iterator[Comparison]:
+    from pipeline_core.api import check
+
+    count, written = (100, 100) if small else (10_000, 1_000)
+    others = {"networkx": plain_networkx, "dask": dask_threaded}
+    for name, shape in SHAPES.items():
+        links = shape(count)
+        peers = {peer: partial(job, links) for peer, job in others.items()}
+        what = f"{name} of {count:,} trivial nodes, a node"
+        yield Comparison(f"{what}: spec to outputs", partial(all_stages, links), peers, each=len(links))
+        yield Comparison(
+            f"{what}: plan and run",
+            partial(plan_and_run, links),
+            peers,
+            dict.fromkeys(others, "20 us"),
+            each=len(links),
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        yield Comparison(
+            f"run again, all of {count:,} known, a node",
+            again(chain(count), Path(folder)),
+            {"dask, all computed": partial(dask_threaded, chain(count))},
+            {"dask, all computed": "5 us"},
+            each=count,
+        )
+        file = Path(folder) / "chain.yaml"
+        text = written_file(file, written)
+        assert check(file) == []
+        yield Comparison(
+            f"a file of {written:,} nodes read and checked",
+            lambda: check(file),
+            {"`yaml.safe_load`": lambda: yaml.safe_load(text)},
+            {"`yaml.safe_load`": "0.50"},
+        )
 
 
 def main() -> None:
@@ -195,17 +261,25 @@ def main() -> None:
 
     print()
     for count in given.again:
-        again(count)
+        with tempfile.TemporaryDirectory() as folder:
+            taken = alternate({"again": again(chain(count), Path(folder))}, given.rounds)["again"]
+        micros = median(taken) / count * 1e6
+        print(f"run again, all of {count:,} known: {micros:.1f} us a node (goal 5)", flush=True)
 
 
 def measure(name: str, links: Links, rounds: int) -> None:
-    taken: dict[str, list[float]] = {}
+    taken: dict[str, list[Taken]] = {}
     for _ in range(rounds):
         found = ours(links)
-        found = {**found, "all": sum(found.values()), "networkx": plain_networkx(links), "dask": dask_threaded(links)}
-        for stage, seconds in found.items():
-            taken.setdefault(stage, []).append(seconds / len(links) * 1e6)
-    shown = " | ".join(f"{statistics.median(micros):.0f}" for micros in taken.values())
+        found = {
+            **found,
+            "all": together(found.values()),
+            "networkx": plain_networkx(links),
+            "dask": dask_threaded(links),
+        }
+        for stage, one in found.items():
+            taken.setdefault(stage, []).append(one)
+    shown = " | ".join(f"{median(every) / len(links) * 1e6:.0f}" for every in taken.values())
     print(f"| {name} | {len(links):,} | {shown} |", flush=True)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.timing import HEAD, machine, medians, process, row
+from benchmarks.timing import Comparison, process, table
 
-ROUNDS = 9
 NODES = 20
 
 
@@ -22,46 +22,26 @@ def twenty(folder: Path) -> Path:
     return file
 
 
-def main() -> None:
+def comparisons(small: bool = False) -> Iterator[Comparison]:
+    """As they are however `small`."""
     pipeline = Path(sys.executable).with_name("pipeline")
+    imports, light = "`import click, pydantic`", "`import pydantic, yaml, sqlite3`"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         file, kept = twenty(folder), {"PIPELINE_CACHE": str(folder / "cache")}
-        process([pipeline, "run", file, "--device", "cpu"], **kept)()  # also reads the plugins into the catalogue
-        found = medians(
-            {
-                "python": process([sys.executable, "-c", "pass"]),
-                "imports": process([sys.executable, "-c", "import click, pydantic"]),
-                "light": process([sys.executable, "-c", "import pydantic, yaml, sqlite3"]),
-                "help": process([pipeline, "--help"]),
-                "check": process([pipeline, "check", file], **kept),
-                "ops": process([pipeline, "ops"], **kept),
-                "again": process([pipeline, "run", file, "--device", "cpu"], **kept),
-            },
-            ROUNDS,
+        beside = {imports: process([sys.executable, "-c", "import click, pydantic"])}
+        yield Comparison("`pipeline --help`", process([pipeline, "--help"]), beside, {imports: "3"})
+        yield Comparison(
+            f"`pipeline check`, {NODES} nodes", process([pipeline, "check", file], **kept), beside, {imports: "600 ms"}
         )
-    print(f"{machine()}; medians of {ROUNDS} alternating runs; python alone {found['python'] * 1e3:.1f} ms\n\n{HEAD}")
-    print(row("`pipeline --help`", found["help"], "`import click, pydantic`", found["imports"], "<= 3"))
-    print(
-        row(
-            f"`pipeline check`, {NODES} nodes",
-            found["check"],
-            "`import click, pydantic`",
-            found["imports"],
-            "<= 600 ms",
-        )
-    )
-    print(row("`pipeline ops`", found["ops"], "`import click, pydantic`", found["imports"], ""))
-    print(
-        row(
+        yield Comparison("`pipeline ops`", process([pipeline, "ops"], **kept), beside)
+        yield Comparison(
             f"`pipeline run` again, {NODES} nodes",
-            found["again"],
-            "`import pydantic, yaml, sqlite3`",
-            found["light"],
-            "<= 2",
+            process([pipeline, "run", file, "--device", "cpu"], **kept),
+            {light: process([sys.executable, "-c", "import pydantic, yaml, sqlite3"])},
+            {light: "2"},
         )
-    )
 
 
 if __name__ == "__main__":
-    main()
+    table("start", comparisons)

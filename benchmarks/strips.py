@@ -1,4 +1,4 @@
-"""What strips gain for operations as a plugin's author writes them: `python -m benchmarks.strips`.
+"""What strips gain for operations as a plugin's author writes them: `python -m benchmarks.strips [--rounds N]`.
 
 Ten pointwise operations in plain torch on 3840 x 2160 RGBA, 8 bits in, floats inside: as nodes of a pipeline, with strips
 and without; as ten lines of torch on whole pictures; and the same ten lines written out in strips by hand. Then one
@@ -7,21 +7,18 @@ operation alone, beside torch with `out=` on a buffer that is used again.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from benchmarks.timing import machine
+from benchmarks.timing import Comparison, Job, table
 from pipeline_core import Image, Pipeline, operation
 from pipeline_core.graph import Graph
 
 WIDTH, HEIGHT = 3840, 2160
 CHANNELS = ("R", "G", "B", "A")
 ROWS = 32
-ROUNDS = 9
 SOURCE = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 4), np.uint8)
 
 
@@ -107,7 +104,7 @@ def by_hand() -> torch.Tensor:
     return KEPT
 
 
-def engine(graph: Graph, strips: bool) -> Callable[[], object]:
+def engine(graph: Graph, *, strips: bool) -> Job:
     from pipeline_core.api import run_graph
 
     return lambda: run_graph(graph, cache=False, device="cpu", strips=strips).outputs["last"]
@@ -132,39 +129,27 @@ def with_out() -> torch.Tensor:
     return torch.mul(FLOATS.pixels, 1.1, out=SAME)
 
 
-def compare(jobs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Seconds of each, in turn."""
-    taken: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(rounds + 1):
-        for name, job in jobs.items():
-            began = time.perf_counter()
-            kept = job()
-            if turn:
-                taken[name].append(time.perf_counter() - began)
-            del kept
-    return taken
-
-
-def tell(title: str, taken: dict[str, list[float]], ours: str, goals: dict[str, str]) -> None:
-    print(title)
-    mine = statistics.median(taken[ours])
-    for name, seconds in taken.items():
-        median = statistics.median(seconds)
-        ratio = "" if name == ours else f"  ours {mine / median:.2f}x of it {goals.get(name, '')}"
-        print(f"  {name:28} {median * 1e3:7.0f} ms ({min(seconds) * 1e3:.0f} to {max(seconds) * 1e3:.0f}){ratio}")
-
-
-def main() -> None:
-    print(f"{machine()}, torch threads {torch.get_num_threads()}; medians of {ROUNDS} alternating runs\n")
+def comparisons(small: bool = False) -> Iterator[Comparison]:
+    """At 4K however `small`, since strips are for pictures that caches can't hold."""
     graph = ten()
-    found = compare(
-        {"strips": engine(graph, True), "by hand": by_hand, "whole": engine(graph, False), "torch, whole": whole}
+    yield Comparison(
+        "ten pointwise nodes",
+        engine(graph, strips=True),
+        {
+            "bare torch, whole pictures": whole,
+            "bare torch, strips by hand": by_hand,
+            "no strips": engine(graph, strips=False),
+        },
+        {"bare torch, whole pictures": "0.10", "bare torch, strips by hand": "1.5"},
     )
-    goals = {"by hand": "(goal 1.5x)", "torch, whole": "(goal 0.10x)"}
-    tell("Ten pointwise operations", found, "strips", goals)
-    found = compare({"strips": engine(one(), True), "torch with out=": with_out, "whole": engine(one(), False)})
-    tell("One operation", found, "strips", {"torch with out=": "(goal 1.15x)"})
+    graph = one()
+    yield Comparison(
+        "one operation with a new picture for its result",
+        engine(graph, strips=True),
+        {"torch with `out=`": with_out, "no strips": engine(graph, strips=False)},
+        {"torch with `out=`": "1.15"},
+    )
 
 
 if __name__ == "__main__":
-    main()
+    table("strips", comparisons)

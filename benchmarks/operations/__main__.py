@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
+from collections.abc import Iterator
 from importlib import import_module
-from typing import NamedTuple
 
-from benchmarks.operations.scene import EIGHT_BITS, Call, Row, Scene
-from benchmarks.timing import machine
+from benchmarks.operations.scene import EIGHT_BITS, Row, Scene
+from benchmarks.timing import Comparison, Taken, alternate, machine
+from benchmarks.timing import median as seconds
 
 FAMILIES = ("moving", "filtering", "coloring", "composing", "making")
 FLOAT_LIMIT, EIGHT_BIT_LIMIT = 1.5, 4.0
@@ -28,28 +28,9 @@ def rows(scene: Scene, names: list[str]) -> list[Row]:
     return [row for row in found if not names or row.operation in names]
 
 
-class Taken(NamedTuple):
-    seconds: float
-    work: float
-    """Seconds of processors, all threads together: what others do on the machine at the same time counts less."""
-
-
 def measured(row: Row, runs: int) -> dict[str, list[Taken]]:
     """What each takes; one more run, first, is not counted."""
-    calls: dict[str, Call] = {OURS: row.ours, **row.peers}
-    taken: dict[str, list[Taken]] = {name: [] for name in calls}
-    for turn in range(runs + 1):
-        for name, call in calls.items():
-            began, worked = time.perf_counter(), time.process_time()
-            result = call()
-            if turn:
-                taken[name].append(Taken(time.perf_counter() - began, time.process_time() - worked))
-            del result
-    return taken
-
-
-def seconds(taken: list[Taken]) -> float:
-    return statistics.median(one.seconds for one in taken)
+    return alternate({OURS: row.ours, **row.peers}, runs)
 
 
 def work(taken: list[Taken]) -> float:
@@ -77,6 +58,30 @@ def line(row: Row, taken: dict[str, list[Taken]]) -> str:
         # The 8-bit figure counts where nobody has the operation for floats.
         verdict = verdict or ("ok" if ratio <= limit else SLOW)
     return f"| {' | '.join([*cells, verdict])} |"
+
+
+SOME = {
+    ("resize", "half, lanczos3"),
+    ("rotate", "bilinear"),
+    ("blur", "sigma 3"),
+    ("median", "5x5"),
+    ("merge", "over"),
+    ("grade", ""),
+    ("color_convert", "sRGB to linear"),
+}
+"""What the one table of all benchmarks shows."""
+
+
+def comparisons(small: bool = False) -> Iterator[Comparison]:
+    for row in rows(Scene(*((480, 270) if small else (3840, 2160))), [name for name, _ in SOME]):
+        if (row.operation, row.detail) not in SOME:
+            continue
+        peers, goals = {}, {}
+        for name, call in row.peers.items():
+            coarse = name.endswith(EIGHT_BITS)
+            shown = f"{name.removesuffix(EIGHT_BITS)}, 8 bits" if coarse else name
+            peers[shown], goals[shown] = call, f"{EIGHT_BIT_LIMIT if coarse else FLOAT_LIMIT}"
+        yield Comparison(f"`{row.operation}` {row.detail}".strip(), row.ours, peers, goals)
 
 
 def main() -> None:
