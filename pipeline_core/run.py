@@ -65,8 +65,9 @@ class Result:
     kept: tuple[str, ...] = ()
 
 
-LIGHT = 1e-4
-"""Seconds up to which a step is not worth waking another thread for: handing over the interpreter takes as long."""
+LIGHT, HEAVY = 1e-4, 2e-2
+"""Seconds of a step up to which one thread alone is quicker, since handing over the interpreter takes as long; and from
+which an operation counts as one that may take long, whatever it did before."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -124,7 +125,9 @@ class _Run:
         self.suspects: dict[int, set[int]] = {}
         self.numbers: dict[int, int] = {}
         self.light: dict[int, int] = {}
-        """By operation: the most bytes that it has read when it took no time."""
+        """By operation: the most bytes that it has read when it took no time; -1 once it has taken long."""
+        self.swift = 0
+        """The worker that is at steps which take no time, by its number from 1."""
         self.folder = working_folder()
 
     def execute(self) -> Result:
@@ -140,7 +143,7 @@ class _Run:
             self.schedule.require(index)
         self.tell(RunStarted(len(self.steps), self.results.known))
         count = min(self.jobs, max(self.schedule.open, 1))
-        workers = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
+        workers = [threading.Thread(target=self.work, args=(number,), daemon=True) for number in range(1, count + 1)]
         for worker in workers:
             worker.start()
         try:
@@ -240,7 +243,7 @@ class _Run:
 
     # --- workers ---
 
-    def work(self) -> None:
+    def work(self, number: int) -> None:
         index, is_done = 0, False
         try:
             while True:
@@ -249,14 +252,16 @@ class _Run:
                         self.results.drop(self.schedule.done(index))
                         if not self.schedule.open:
                             self.wake()
-                    while not self.schedule.ready and not self.stopping:
+                    while not self.stopping and self.has_nothing_for(number):
+                        self.swift = 0 if self.swift == number else self.swift
                         self.idle += 1
                         self.condition.wait()
                         self.idle -= 1
                     if self.stopping:
                         return
                     index = self.schedule.take()
-                    if self.idle and self.schedule.ready and not self.is_light(index):
+                    self.swift = number if self.is_light(index) else 0 if self.swift == number else self.swift
+                    if self.idle and not self.has_nothing_for(0):
                         self.condition.notify(self.schedule.ready)
                 is_done = self.step(index)
         except BaseException as error:  # a fault of ours or of a listener: told to the caller, never swallowed
@@ -319,10 +324,15 @@ class _Run:
         for reader, because in reversed(lost):
             self.tell(Skipped(self.steps[reader].name, self.steps[because].name))
 
-    def is_light(self, index: int) -> bool:
-        """Whether a step that was just taken will be done before another thread had begun with the next.
+    def has_nothing_for(self, worker: int) -> bool:
+        """Whether no step is ready, or only such as another worker will have done before this one had begun."""
+        first = self.schedule.first
+        return first is None or (self.swift not in (0, worker) and self.is_light(first))
 
-        As far as its operation has shown, on no less than what it reads now; the wait for another process shows nowhere.
+    def is_light(self, index: int) -> bool:
+        """Whether a step takes no time, as far as its operation has shown, on no less than what it reads now.
+
+        With a cache it may have to wait for another process, and nothing is known of that.
         """
         sources, most = self.results.sources[index], self.light.get(id(self.steps[index].node.operation))
         if most is None or not sources or self.cache is not None or index in self.results.groups:
@@ -395,7 +405,9 @@ class _Run:
             self.result.node_seconds[step.name] = seconds
             if seconds < LIGHT:
                 most = self.light.get(id(step.node.operation), 0)
-                self.light[id(step.node.operation)] = max(most, self.results.size_of(given))
+                self.light[id(step.node.operation)] = most if most < 0 else max(most, self.results.size_of(given))
+            elif seconds > HEAVY:
+                self.light[id(step.node.operation)] = -1
         stored = self.results.keep(index, values, seconds, size)
         if self.listeners:
             shapes = tuple(map(str, values))

@@ -40,6 +40,11 @@ class Schedule:
         """How many steps could be taken now."""
         return len(self._ready)
 
+    @property
+    def first(self) -> int | None:
+        """The one that would be taken."""
+        return self._ready[0] if self._ready else None
+
     def require(self, wanted: int) -> None:
         """Asks for a step and, unless its result is known, for everything it needs."""
         stack = [wanted]

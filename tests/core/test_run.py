@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -206,6 +207,24 @@ def test_an_operation_that_was_quick_before_still_runs_beside_others() -> None:
     nodes["t"] = node("total", images=[f"n{i}" for i in range(30)])
     nodes |= {"x": node(meet, image="much"), "y": node(meet, image="much"), "c": node("add", base="x", top="y")}
     ran(nodes, meet, jobs=2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_quick_and_slow_steps_in_any_order_all_come_to_their_end(seed: int) -> None:
+    chance = random.Random(seed)
+
+    def varies(images: list[Image], *, seconds: float) -> Image:
+        """Takes its time."""
+        time.sleep(seconds)
+        return images[0]
+
+    nodes = {"n0": node("flat")}
+    for i in range(1, 300):
+        sources = [f"n{chance.randrange(max(0, i - 20), i)}" for _ in range(chance.randint(1, 3))]
+        wait = chance.choice([0.0] * 20 + [0.001, 0.025])
+        nodes[f"n{i}"] = node(varies, images=sources, params={"seconds": wait})
+    result = execute(planned(nodes, varies, outputs={f"o{i}": f"n{i}" for i in range(250, 300)}), jobs=4)
+    assert len(result.outputs) == 50
 
 
 def test_one_job_runs_one_step_at_a_time() -> None:
