@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import cv2
 import numpy as np
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from pipeline_draw.masks import Feather, Invert
 from pipeline_draw.paint import channel_values
 from pipeline_draw.plane import Plane
 
+MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
 BAND = 16
 """Rows painted at a time."""
 Shape = Literal["rectangle", "ellipse"]
@@ -40,7 +42,7 @@ def _blank(image: Image, mask: Mask | None, channels: tuple[str, ...], alpha: An
     return image.with_buffer(made.buffer, channels=channels, alpha=alpha)
 
 
-@operation(infer=_painted, aliases=("paint", "draw_rectangle", "draw_ellipse", "fill_layer"))
+@operation(version=2, infer=_painted, aliases=("paint", "draw_rectangle", "draw_ellipse", "fill_layer"))
 def fill(
     image: Image,
     mask: Mask | None = None,
@@ -66,27 +68,49 @@ def fill(
     """
     _check(image, mask)
     region = _region(image, mask, shape, (x, y, width, height), feather, invert)
-    colors, alpha = _selected(image, image.color_indices), _selected(image, _alpha_index(image))
-    paint = _alike(image, channel_values((*color[:3], 1.0), image.channels))
+    paint, count = channel_values((*color[:3], 1.0), image.channels).tolist(), len(image.channels)
+    colors, at = image.color_indices, _alpha_index(image)
 
     def painted(before: Any, region: Any) -> Any:
-        cover = region * (opacity * color[3])
+        cover = region[..., 0] * (opacity * color[3])
         share = cover
         if image.alpha == "straight":  # Porter-Duff over, divided by the alpha that comes out
-            after = cover + before[..., _alpha_index(image)] * (1 - cover)
+            after = cover + before[..., at[0]] * (1 - cover)
             share = cover / (after + (after == 0))
-        weight = share * colors + cover * alpha
-        return before * (1 - weight) + paint * weight
+        weights = {**dict.fromkeys(colors, share), **dict.fromkeys(at, cover)}
+        result = before * _beside({i: 1 - weight for i, weight in weights.items()}, 1, count)
+        result += _beside({i: paint[i] * weight for i, weight in weights.items()}, 0, count)
+        return result
 
     return image.with_buffer(_in_bands(painted, _floats(image), region))
 
 
+def _beside(planes: dict[int, Any], rest: int, count: int) -> Any:
+    """Planes `(B, H, W)` as channels, by their place; the others are `rest`. Written out: numpy is slow along so short an axis."""
+    some = next(iter(planes.values()))
+    if not isinstance(some, np.ndarray):
+        import torch
+
+        return torch.stack([planes.get(i, torch.full_like(some, rest)) for i in range(count)], -1)
+    others = np.full(some.shape, rest, np.float32)
+    found = [np.ascontiguousarray(planes.get(i, others), np.float32).reshape(-1, some.shape[2]) for i in range(count)]
+    if count > MOST_CHANNELS:
+        return np.stack(found, -1).reshape(*some.shape, count)
+    return np.asarray(cv2.merge(found)).reshape(*some.shape, count)
+
+
 def _in_bands(change: Callable[[Any, Any], Any], before: Any, region: Any) -> Any:
     """`change` of a `(B, H, W, C)` buffer where the region is; arrays a few rows at a time, which stay in a core's cache."""
-    if not isinstance(before, np.ndarray) or isinstance(region, float):
-        return change(before, region)
+    batch = len(before) if isinstance(region, float) else max(len(before), len(region))
     height, width, channels = before.shape[1:]
-    result = empty((max(len(before), len(region)), height, width, channels))
+    if not isinstance(before, np.ndarray):
+        import torch
+
+        region = torch.full_like(before[..., :1], region) if isinstance(region, float) else region
+        return change(before.expand(batch, -1, -1, -1), region.expand(batch, -1, -1, -1))
+    before = np.broadcast_to(before, (batch, height, width, channels))
+    region = np.broadcast_to(np.asarray(region, np.float32), (batch, height, width, 1))
+    result = empty(before.shape)
 
     def work(rows: slice, _: slice) -> None:
         given, some = before[:, rows], region[:, rows]
@@ -96,7 +120,7 @@ def _in_bands(change: Callable[[Any, Any], Any], before: Any, region: Any) -> An
     return result
 
 
-@operation(infer=_erased, aliases=("cut_out", "make_transparent"))
+@operation(version=2, infer=_erased, aliases=("cut_out", "make_transparent"))
 def erase(
     image: Image,
     mask: Mask | None = None,
@@ -125,8 +149,11 @@ def erase(
         before = _with_ones(before)
         image = image.with_buffer(before, channels=(*image.channels, "A"), alpha="straight")
     fading = _alpha_index(image) + (image.color_indices if image.alpha == "associated" else [])
-    faded = _selected(image, fading)
-    return image.with_buffer(_in_bands(lambda given, some: given * (1 - some * faded), before, region))
+
+    def faded(given: Any, region: Any) -> Any:
+        return given * _beside(dict.fromkeys(fading, 1 - region[..., 0]), 1, len(image.channels))
+
+    return image.with_buffer(_in_bands(faded, before, region))
 
 
 def _check(image: Image, mask: Mask | None) -> None:
@@ -203,13 +230,6 @@ def _coverage_of(mask: Mask, image: Image) -> Any:
 
 def _alpha_index(image: Image) -> list[int]:
     return [image.index("A")] if image.alpha != "none" else []
-
-
-def _selected(image: Image, where: list[int]) -> Any:
-    """1 for these channels, 0 for all others."""
-    values = np.zeros(len(image.channels), np.float32)
-    values[where] = 1
-    return _alike(image, values)
 
 
 def _with_ones(buffer: Any) -> Any:
