@@ -11,7 +11,7 @@ from pipeline_color.power import raised
 from pipeline_core import Image, operation
 
 
-@operation(support=0, aliases=("change_contrast", "brightness_contrast"))
+@operation(version=2, support=0, aliases=("change_contrast", "brightness_contrast"))
 def contrast(
     image: Image,
     *,
@@ -35,7 +35,8 @@ def contrast(
     """
 
     def change(color: Array) -> Array:
-        changed = pivot + amount * (color - pivot) if curve == "line" else pivot * raised(color / pivot, float(amount))
-        return changed + brightness if brightness else changed
+        changed = color * amount if curve == "line" else pivot * raised(color / pivot, float(amount))
+        changed += brightness + (pivot * (1 - amount) if curve == "line" else 0)
+        return changed
 
     return on_colors(image, change)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 from pipeline_color.mixing import layers, mixed
-from pipeline_color.pointwise import Array, namespace, on_colors, to_luma
+from pipeline_color.pointwise import Array, namespace, on_colors, picked, to_luma
 from pipeline_color.power import power
 from pipeline_color.primaries import XYZ, between
 from pipeline_color.straight import REC709_LUMA
@@ -91,9 +91,7 @@ def to_rgb(image: Image) -> Image:
     if "Y" not in image.channels or {"R", "G", "B"} & set(image.channels):
         raise OperationError(f"to_rgb wants an image with Y, this has {', '.join(image.channels)}")
     names = [letter for name in image.channels for letter in ("RGB" if name == "Y" else (name,))]
-    return image.with_pixels(
-        image.pixels[:, [image.index("Y" if name in "RGB" else name) for name in names]], channels=tuple(names)
-    )
+    return picked(image, [image.index("Y" if name in "RGB" else name) for name in names], tuple(names))
 
 
 def _parts(color: str) -> tuple[str, str]:

@@ -101,6 +101,17 @@ def to_luma(image: Image, names: Sequence[str], weights: Sequence[float]) -> Ima
     return _in_strips(image, work, tuple(names))
 
 
+def picked(image: Image, where: list[int], channels: tuple[str, ...]) -> Image:
+    """The image with the channels at these places, under other names."""
+    if not _by_numpy(image):
+        return image.with_pixels(image.pixels[:, where], channels=channels)
+
+    def work(given: Floats, out: Floats) -> None:
+        out[:] = _picked(given, where)
+
+    return _in_strips(image, work, channels)
+
+
 def column(numbers: Sequence[float], like: Array) -> Array:
     """Numbers per channel in a shape that spreads over `(B, C, H, W)`; one number where they are all the same."""
     if len(set(numbers)) == 1:

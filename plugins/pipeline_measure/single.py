@@ -112,7 +112,8 @@ def _counts_by_opencv(array: np.ndarray[Any, np.dtype[np.float32]], bins: int, h
         part = array[rows]
         planes = cv2.split(part) if channels <= MOST_CHANNELS else np.ascontiguousarray(np.moveaxis(part, 2, 0))
         for i, values in enumerate(planes):
-            least, most = values.min(), values.max()
+            with np.errstate(invalid="ignore"):
+                least, most = values.min(), values.max()
             if not np.isfinite([least, most]).all():
                 finite[i] = False
                 continue
@@ -123,6 +124,5 @@ def _counts_by_opencv(array: np.ndarray[Any, np.dtype[np.float32]], bins: int, h
             with adding:
                 counts[i] += [below, *inside, above]
 
-    with np.errstate(invalid="ignore"):
-        each_tile(width, height, (width, STRIP), work)
+    each_tile(width, height, (width, STRIP), work)
     return [one if known else None for one, known in zip(counts.tolist(), finite, strict=True)]

@@ -7,14 +7,18 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import cv2
+import numpy as np
 from pydantic import Field
 
-from pipeline_core import Image, ImageSet, Mask, OperationError, Table, operation
+from pipeline_core import Image, ImageSet, Mask, OperationError, Table, each_tile, empty, operation
 from pipeline_texture.normals import Direction, normal_convert
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+BAND = 64
+"""Rows packed at a time."""
 Profile = Literal["unreal", "unity_hdrp", "unity_urp", "godot", "gltf"]
 Part = Image | Mask | None
 
@@ -121,8 +125,6 @@ def _shown(wanted: dict[str, Any]) -> str:
 
 def _packed(channels: dict[str, str], given: dict[str, Part], what: str) -> Image:
     """An image of these channels: name -> the part that it shows, `smoothness`, or a number."""
-    import torch
-
     parts = {_part(source) for source in channels.values() if not source.isdigit()}
     wired = {name: raster for name, raster in given.items() if name in parts and raster is not None}
     if not wired:
@@ -130,10 +132,8 @@ def _packed(channels: dict[str, str], given: dict[str, Part], what: str) -> Imag
     _check(wired)
     like = next(iter(wired.values()))
     batch = max(raster.batch for raster in wired.values())
-    shape = (batch, 1, like.height, like.width)
-    planes = [_plane(source, wired, like.pixels).expand(shape) for source in channels.values()]
     return Image(
-        torch.cat(planes, dim=1).permute(0, 2, 3, 1),
+        (_merged if like.device == "cpu" else _stacked)(list(channels.values()), wired, batch),
         channels=tuple(channels),
         color="data",
         alpha="straight" if "A" in channels else "none",
@@ -144,6 +144,37 @@ def _packed(channels: dict[str, str], given: dict[str, Part], what: str) -> Imag
 
 def _part(source: str) -> str:
     return "roughness" if source == "smoothness" else source
+
+
+def _stacked(sources: list[str], wired: dict[str, Image | Mask], batch: int) -> Tensor:
+    import torch
+
+    like = next(iter(wired.values())).pixels
+    planes = [_plane(source, wired, like).expand(batch, 1, *like.shape[2:]) for source in sources]
+    return torch.cat(planes, dim=1).permute(0, 2, 3, 1)
+
+
+def _merged(sources: list[str], wired: dict[str, Image | Mask], batch: int) -> np.ndarray[Any, Any]:
+    """As `_stacked`, by OpenCV, a few rows at a time."""
+    like = next(iter(wired.values()))
+    arrays = {name: raster.array[..., 0] for name, raster in wired.items()}
+    result = empty((batch, like.height, like.width, len(sources)))
+
+    def plane(source: str, item: int, rows: slice) -> np.ndarray[Any, Any]:
+        name = _part(source)
+        if source.isdigit() or name not in arrays:
+            value = float(source) if source.isdigit() else MISSING[name]
+            found = np.full((rows.stop - rows.start, like.width), value, np.float32)
+        else:
+            found = arrays[name][item % len(arrays[name]), rows]
+        return 1 - found if source == "smoothness" else found
+
+    def work(rows: slice, _: slice) -> None:
+        for item, out in enumerate(result[:, rows]):
+            cv2.merge([plane(source, item, rows) for source in sources], out)
+
+    each_tile(like.width, like.height, (like.width, BAND), work)
+    return result
 
 
 def _plane(source: str, wired: dict[str, Image | Mask], like: Tensor) -> Tensor:

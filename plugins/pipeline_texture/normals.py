@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, each_tile, empty, operation
-from pipeline_texture.vectors import check_rgb, unit, vectors, with_vectors
+from pipeline_texture.vectors import check_rgb, of_length_1, unit, vectors, with_vectors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,13 +148,13 @@ def normal_convert(normal: Image) -> Image:
     return straight.with_pixels(pixels, color="data").with_alpha_state(normal.alpha)
 
 
-@operation(support=0, aliases=("renormalize", "normalize_normals"))
+@operation(version=2, support=0, aliases=("renormalize", "normalize_normals"))
 def normal_normalize(normal: Image) -> Image:
     """Bring the vectors of a normal map to length 1, as they are wanted after blending, blurring or resizing.
 
     Convention: a vector of length 0 becomes (0, 0, 1), straight up. The result is of colour `data`.
     """
-    return with_vectors(normal, unit(vectors(normal)))
+    return of_length_1(normal) if normal.device == "cpu" else with_vectors(normal, unit(vectors(normal)))
 
 
 @operation(support=0, aliases=("normal_blend", "combine_normals", "BlendAngleCorrectedNormals"))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline_core import Image, OperationError
+import cv2
+import numpy as np
+
+from pipeline_core import Image, OperationError, each_tile, empty
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+BAND = 16
+"""Rows made at a time."""
 Z_UP = (0.0, 0.0, 1.0)
 
 
@@ -32,6 +37,35 @@ def unit(normals: Tensor) -> Tensor:
     length = normals.square().sum(1, keepdim=True).sqrt()
     up = normals.new_tensor(Z_UP).view(1, 3, 1, 1)
     return torch.where(length > 0, normals / torch.where(length > 0, length, 1.0), up)
+
+
+def of_length_1(image: Image) -> Image:
+    """The image with `unit` vectors, by OpenCV, a few rows at a time."""
+    check_rgb(image)
+    straight = image.unassociate()
+    where, given, result = [image.index(letter) for letter in "RGB"], straight.array, empty(straight.buffer.shape)
+    every = where == list(range(len(image.channels)))
+
+    def work(rows: slice, _: slice) -> None:
+        for item, out in zip(given[:, rows], result[:, rows], strict=True):
+            with np.errstate(invalid="ignore", over="ignore"):
+                found = np.subtract(item if every else item[..., where], np.float32(0.5), order="C")
+                squares = cv2.transform(found * found, np.ones((1, 3), np.float32))
+                length = 2 * np.sqrt(np.asarray(squares, np.float32).reshape(found.shape[:2]))
+                flat = length == 0
+                length[flat] = 1
+                found /= np.asarray(cv2.merge([length] * 3)).reshape(found.shape)
+                found += 0.5
+                found[flat] = 0.5, 0.5, 1
+            if every:
+                out[:] = found
+            else:
+                out[:] = item
+                out[..., where] = found
+
+    each_tile(image.width, image.height, (image.width, BAND), work)
+    state = "straight" if image.alpha == "associated" else image.alpha
+    return straight.with_array(result, color="data", alpha=state).with_alpha_state(image.alpha)
 
 
 def with_vectors(image: Image, normals: Tensor) -> Image:
