@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from pipeline_core import Image, Mask, OperationError, each_tile, empty
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
 STRIP = 24
 """Rows made at a time."""
 
@@ -37,19 +39,52 @@ def colors_of(image: Image, operation: str, kinds: Sequence[str]) -> list[int]:
     raise OperationError(f"{operation} wants {wanted}, the image has {', '.join(image.channels)}")
 
 
-def masked(image: Image, where: list[int], make: Callable[[Floats, Floats], None]) -> Mask:
-    """A mask that `make(colors, out)` writes of the straight colours `(H, W, n)`, a few rows at a time; on the CPU."""
-    straight = image.unassociate()
-    result = empty((image.batch, image.height, image.width, 1))
-    as_they_are = where == list(range(len(image.channels)))
+def masked(sources: Sequence[tuple[Image, list[int]]], make: Callable[..., None]) -> Mask:
+    """A mask that `make(*colors, out)` writes of the straight colours `(H, W, n)` at these places, some rows at a time.
+
+    On the CPU. Batches are equal or one; the mask tiles as the first image does.
+    """
+    first = sources[0][0]
+    result = empty((max(image.batch for image, _ in sources), first.height, first.width, 1))
+    straight = [(image.unassociate(), where, where == list(range(len(image.channels)))) for image, where in sources]
 
     def work(rows: slice, _: slice) -> None:
-        part = straight.with_buffer(straight.buffer[:, rows]).array
-        for item, out in zip(part, result[:, rows, :, 0], strict=True):
-            make(item if as_they_are else np.ascontiguousarray(item[..., where]), out)
+        parts = [(image.with_buffer(image.buffer[:, rows]).array, where, every) for image, where, every in straight]
+        for i, out in enumerate(result[:, rows, :, 0]):
+            items = [(part[i % len(part)], where, every) for part, where, every in parts]
+            make(*(item if every else np.ascontiguousarray(item[..., where]) for item, where, every in items), out)
+
+    each_tile(first.width, first.height, (first.width, STRIP), work)
+    return Mask(result, wrap=first.wrap)
+
+
+def keyed_by(image: Image, mask: Mask) -> Keyed:
+    """As `keyed`, of arrays: the colours stay as they are."""
+    straight = image.unassociate()
+    channels = image.channels
+    if image.alpha == "none":
+        after = max(image.index(name) for name in channels if name in "RGBY") + 1
+        channels = (*channels[:after], "A", *channels[after:])
+    batch, at = max(image.batch, mask.batch), channels.index("A")
+    result = empty((batch, image.height, image.width, len(channels)))
+
+    def work(rows: slice, _: slice) -> None:
+        given, covers = straight.with_buffer(straight.buffer[:, rows]).array, mask.array[:, rows]
+        for i, out in enumerate(result[:, rows]):
+            item, cover = given[i % len(given)], covers[i % len(covers)]
+            if image.alpha != "none":
+                out[:] = item
+                out[..., at] *= cover[..., 0]
+            elif len(channels) > MOST_CHANNELS:
+                out[:] = np.insert(item, at, cover[..., 0], axis=2)
+            else:
+                places = [*range(at), item.shape[2], *range(at, item.shape[2])]
+                numbers = [number for pair in zip(places, range(len(channels)), strict=True) for number in pair]
+                cv2.mixChannels([item, np.ascontiguousarray(cover)], [out], numbers)
 
     each_tile(image.width, image.height, (image.width, STRIP), work)
-    return Mask(result, wrap=image.wrap)
+    state = "straight" if image.alpha == "none" else straight.alpha
+    return Keyed(straight.with_array(result, channels=channels, alpha=state).with_alpha_state(image.alpha), mask)
 
 
 def with_color(image: Image, color: Tensor, coverage: Tensor | None = None) -> Image:
@@ -97,3 +132,13 @@ def ramp(values: Tensor, low: float, high: float) -> Tensor:
     if high <= low:
         return (values >= high).to(values.dtype)
     return ((values - low) / (high - low)).clamp(0, 1)
+
+
+def ramped(values: Floats, low: float, high: float, out: Floats) -> None:
+    """As `ramp`, of arrays."""
+    if high <= low:
+        out[:] = values >= np.float32(high)
+        return
+    np.subtract(values, np.float32(low), out=out)
+    out *= np.float32(1 / (high - low))
+    np.clip(out, 0, 1, out=out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Annotated
 
 import cv2
@@ -9,13 +10,14 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Color, Image, Mask, OperationError, Scratch, operation
-from pipeline_key.planes import Floats, Keyed, check_pair, color_of, colors_of, keyed, masked, ramp
+from pipeline_key.planes import Floats, Keyed, check_pair, color_of, colors_of, keyed, keyed_by, masked, ramp, ramped
 
 REC709_LUMA = (0.2126, 0.7152, 0.0722)
+UNLIKE = "one of image and plate is gray, one has colour: convert one of them with to_rgb or to_gray"
 Amount = Annotated[float, Field(ge=0)]
 
 
-@operation(support=0, aliases=("keyer", "luminance_key", "lumakey"))
+@operation(version=2, support=0, aliases=("keyer", "luminance_key", "lumakey"))
 def luma_key(
     image: Image,
     *,
@@ -30,19 +32,21 @@ def luma_key(
     Convention: luma is 0.2126 R + 0.7152 G + 0.0722 B (Rec. 709) of the straight values as they are, or Y; between
     `low` and `high` the key is a straight line, where they are equal a step.
     """
-    import torch
-
     if high < low:
         raise OperationError(
             f"low is {low:g}, high is {high:g}: low must not be above high; invert keeps the dark parts"
         )
+    if image.device == "cpu":
+        return keyed_by(image, _of_luma(image, low, high, invert))
+    import torch
+
     color = color_of(image, "luma_key")
     luma = sum(weight * color[:, i : i + 1] for i, weight in enumerate(REC709_LUMA)) if color.shape[1] == 3 else color
     key = ramp(torch.as_tensor(luma), low, high)
     return keyed(image, color, 1 - key if invert else key)
 
 
-@operation(support=0, aliases=("difference", "difference_matte"))
+@operation(version=2, support=0, aliases=("difference", "difference_matte"))
 def difference_key(
     image: Image,
     plate: Image,
@@ -58,14 +62,44 @@ def difference_key(
     Convention: the difference is the largest one of the channels of the straight values as they are.
     """
     check_pair(image, plate)
+    if image.device == "cpu":
+        return keyed_by(image, _of_difference(image, plate, tolerance, softness))
     color = color_of(image, "difference_key")
     other = color_of(plate, "difference_key")
     if other.shape[1] != color.shape[1]:
-        raise OperationError(
-            "one of image and plate is gray, one has colour: convert one of them with to_rgb or to_gray"
-        )
+        raise OperationError(UNLIKE)
     distance = (color - other).abs().amax(1, keepdim=True)
     return keyed(image, color, ramp(distance, tolerance, tolerance + softness))
+
+
+def _of_luma(image: Image, low: float, high: float, invert: bool) -> Mask:
+    """The key of `luma_key` on the CPU."""
+
+    def make(colors: Floats, out: Floats) -> None:
+        single = colors.shape[2] == 1
+        ramped(
+            colors[..., 0] if single else np.asarray(cv2.transform(colors, np.array([REC709_LUMA], np.float32))),
+            low,
+            high,
+            out,
+        )
+        if invert:
+            np.subtract(np.float32(1), out, out=out)
+
+    return masked([(image, colors_of(image, "luma_key", ("RGB", "Y")))], make)
+
+
+def _of_difference(image: Image, plate: Image, tolerance: float, softness: float) -> Mask:
+    """The key of `difference_key` on the CPU."""
+    places = [colors_of(one, "difference_key", ("RGB", "Y")) for one in (image, plate)]
+    if len(places[0]) != len(places[1]):
+        raise OperationError(UNLIKE)
+
+    def make(one: Floats, other: Floats, out: Floats) -> None:
+        planes = [np.asarray(plane, np.float32) for plane in cv2.split(cv2.absdiff(one, other))]
+        ramped(reduce(np.maximum, planes), tolerance, tolerance + softness, out)
+
+    return masked([(image, places[0]), (plate, places[1])], make)
 
 
 @operation(version=3, support=0, aliases=("color_range", "select_by_color", "color_to_mask", "mask_from_color"))
@@ -112,4 +146,4 @@ def _in_range(image: Image, color: Color, tolerance: float, softness: float) -> 
         else:
             out[:] = distance <= reach
 
-    return masked(image, where, make)
+    return masked([(image, where)], make)

@@ -51,6 +51,8 @@ def _by_numpy(image: Image | Mask, value: float, softness: float) -> Mask:
     """`threshold` on the CPU, a few rows at a time."""
     low, slope = np.float32(value - softness / 2), np.float32(1 / softness if softness > 0 else 0)
 
+    below = float(np.nextafter(low, np.float32(-np.inf)))
+
     def make(colors: Floats, out: Floats) -> None:
         single = colors.shape[2] == 1
         bright = (
@@ -60,9 +62,9 @@ def _by_numpy(image: Image | Mask, value: float, softness: float) -> Mask:
             np.clip((bright - low) * slope, 0, 1, out=out)
             out[np.isnan(out)] = 0
         else:
-            out[:] = bright >= low  # NaN is not
+            cv2.threshold(bright, below, 1, cv2.THRESH_BINARY, out)  # NaN is not
 
     if isinstance(image, Image):
-        return replace(masked(image, colors_of(image, "threshold", ("RGB", "Y")), make), meta=image.meta)
+        return replace(masked([(image, colors_of(image, "threshold", ("RGB", "Y")))], make), meta=image.meta)
     plane = Image(image.buffer, channels=("Y",), wrap=image.wrap)
-    return replace(masked(plane, [0], make), meta=image.meta)
+    return replace(masked([(plane, [0])], make), meta=image.meta)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage
+import torch
 from pipeline_compose import merge
 from pipeline_key import (
     chroma_key,
@@ -18,6 +19,8 @@ from pipeline_key import (
     edge_extend,
     luma_key,
     operations,
+    planes,
+    ramps,
     threshold,
 )
 
@@ -335,3 +338,29 @@ def test_other_types_batches_and_inference(operation: Any, params: dict[str, Any
 def test_refusals(call: Any, message: str) -> None:
     with pytest.raises(OperationError, match=message):
         call()
+
+
+@pytest.mark.parametrize("channels", ["RGB", "ZRGBA", "Y", "AY"])
+@pytest.mark.parametrize("alpha", ["straight", "associated"])
+def test_numpy_and_torch_key_alike(channels: str, alpha: Any) -> None:
+    values = np.random.default_rng(3).random((2, 30, 7, len(channels)), np.float32)
+    state = alpha if "A" in channels else "none"
+    image, plate = (
+        Image(part.copy(), channels=tuple(channels), alpha=state, color="lin_rec709_scene")
+        for part in (values, values[::-1, :, ::-1][:1])
+    )
+    color, other = planes.color_of(image, "test"), planes.color_of(plate, "test")
+    weights = torch.tensor(ramps.REC709_LUMA if color.shape[1] == 3 else [1.0]).view(1, -1, 1, 1)
+    luma = (color * weights).sum(1, keepdim=True)
+    for found, key in (
+        (luma_key(image, low=0.3, high=0.6), planes.ramp(luma, 0.3, 0.6)),
+        (luma_key(image, low=0.4, high=0.4, invert=True), 1 - planes.ramp(luma, 0.4, 0.4)),
+        (difference_key(image, plate), planes.ramp((color - other).abs().amax(1, keepdim=True), 0.05, 0.15)),
+    ):
+        wanted = planes.keyed(image, color, key)
+        assert found.image.channels == wanted.image.channels
+        assert found.image.alpha == wanted.image.alpha
+        np.testing.assert_allclose(found.mask.array, wanted.mask.array, atol=2e-6)
+        np.testing.assert_allclose(found.image.array, wanted.image.array, atol=2e-6)
+    soft = planes.ramp(luma, 0.4, 0.6).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(threshold(image, value=0.5, softness=0.2).array, soft, atol=2e-6)
