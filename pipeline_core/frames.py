@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline_core.image import Raster
 from pipeline_core.rows import RowFile, Rows, Span
 
-STRIP = 1 << 20
+STRIP = 2 << 20
 """Bytes of a strip in float32, so that one and what is made of it lie in a core's cache, and malloc reuses its memory."""
 LEAST = 16
 """Rows of a strip at least."""

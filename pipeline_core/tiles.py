@@ -81,11 +81,17 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self._memory: dict[str, np.ndarray[Any, Any]] = {}
+        self._arrays: dict[tuple[str, tuple[int, ...], Any], np.ndarray[Any, Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
         """An array of this shape, of unknown content; it is overwritten when the worker asks for the name again."""
+        found = self._arrays.get((name, shape, dtype))
+        if found is not None:  # as for nearly every tile
+            return found
         size = math.prod(shape)
         memory = self._memory.get(name)
         if memory is None or memory.size < size or memory.dtype != dtype:
             memory = self._memory[name] = np.empty(size, dtype)
-        return memory[:size].reshape(shape)
+            self._arrays = {key: array for key, array in self._arrays.items() if key[0] != name}
+        found = self._arrays[name, shape, dtype] = memory[:size].reshape(shape)
+        return found
