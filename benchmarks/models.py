@@ -20,6 +20,8 @@ import numpy as np
 from benchmarks.timing import Comparison, medians, table
 
 MIB = 1 << 20
+WHOLE, PLENTY = 65536, 1 << 20
+"""The side of a tile that is any picture; and MiB that are more than any takes."""
 
 
 def picture(width: int, height: int) -> Any:
@@ -58,7 +60,7 @@ def soon() -> None:
     print(f"\nphoto-x2 loaded and built: {medians({'ready': ready}, 20)['ready'] * 1e3:.1f} ms (goal 50)")
 
 
-def filled(image: Any, memory: int = 1024) -> Any:
+def filled(image: Any, **params: int) -> Any:
     """The picture with holes over a fifth of it, filled by the network."""
     from pipeline_models.inpaint import inpaint
 
@@ -66,11 +68,14 @@ def filled(image: Any, memory: int = 1024) -> Any:
     from training.holes import irregular
 
     hole = irregular(image.height, image.width, np.random.default_rng(1), 0.2)
-    return inpaint(image, Mask(hole.astype(np.float32)[None, ..., None]), memory=memory)
+    return inpaint(image, Mask(hole.astype(np.float32)[None, ..., None]), **params)
 
 
 def child(what: str, width: int, height: int, memory: int, cap: float) -> None:
-    """Works under a cap of `cap` MiB above what the process has (0: none); prints what it took, and a digest of pixels."""
+    """Works under a cap of `cap` MiB above what the process has (0: none); prints what it took, and some pixels.
+
+    A `memory` of 0: all in one tile.
+    """
     import psutil
     import torch
     from pipeline_models.upscale.super_resolve import super_resolve
@@ -86,7 +91,7 @@ def child(what: str, width: int, height: int, memory: int, cap: float) -> None:
     if cap:
         resource.setrlimit(resource.RLIMIT_AS, (held.vms + int(cap * MIB),) * 2)
     began = time.process_time()
-    result = work(image, memory=memory)
+    result = work(image, **{"memory": memory} if memory else {"tile": WHOLE})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = time.process_time() - began
     pixels = result.array[0, :: max(1, height // 64), :: max(1, width // 64)].ravel()[:20000]
@@ -131,10 +136,10 @@ def capped() -> None:
     """R12: less memory than the whole needs."""
     print("\n| | of the need untiled | finished | pixels differ by | processor time |\n|---|---|---|---|---|")
     for what, width, height in (("super_resolve", 640, 360), ("inpaint", 1280, 720)):
-        whole = sooner(what, width, height, 1 << 20, 0)
+        whole = sooner(what, width, height, 0, 0)
         assert whole is not None
         for share in (1.2, 0.8, 0.5):
-            found = sooner(what, width, height, 1 << 20, share * whole["peak"])
+            found = sooner(what, width, height, PLENTY, share * whole["peak"])
             if found is None:
                 print(f"| {what} | {share} | no | | |", flush=True)
                 continue

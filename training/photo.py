@@ -35,9 +35,10 @@ SQUARES_FROM, QUADRATIC = 0.8, (0.001, 0.05)
 
 STRIPED, BLURRED = 1 / 16, 2 / 16
 """Shares of pairs that are of stripes, and out of focus."""
+QUIET = 0.5 / 255
 CONFIG = {
-    2: {"factor": 2, "channels": 3, "width": 32, "blocks": 6},
-    4: {"factor": 4, "channels": 3, "width": 32, "blocks": 6},
+    2: {"factor": 2, "channels": 3, "width": 32, "blocks": 6, "quiet": QUIET},
+    4: {"factor": 4, "channels": 3, "width": 32, "blocks": 6, "quiet": QUIET},
 }
 
 
@@ -157,7 +158,7 @@ def main() -> None:
         loss = loss_of(found.float(), wanted, QUADRATIC[done > SQUARES_FROM])
         learner.learn(loss, step, done)
         course.told = {"loss": loss.detach()}
-    mean = learner.mean.cpu()
+    mean = learner.mean.cpu().eval()
     figures: dict[str, Any] = {
         "psnr_luma_db": {name: {k: round(v, 2) for k, v in row.items()} for name, row in measure(mean, factor).items()},
         "on": "photographs held back from training, shrunk by antialiased bicubic, borders shaved",

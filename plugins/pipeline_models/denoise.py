@@ -78,6 +78,7 @@ class _OfStrength(nn.Module):
     def __init__(self, network: GatedDenoiser, strength: float) -> None:
         super().__init__()
         self.network, self.strength = network, strength
+        self.bytes_per_pixel = network.bytes_per_pixel
 
     def forward(self, pixels: Tensor) -> Tensor:
         found: Tensor = self.network(pixels, pixels.new_full((1, 1, 1, 1), self.strength))

@@ -10,6 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+M_MMAP_THRESHOLD = -3
+"""Of mallopt, as in malloc.h of the C libraries that have it."""
+
+BLOCKS = 32
+"""Of so many parts of the memory that is left: smaller blocks may be kept by the C library."""
+
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "out of memory",
@@ -31,6 +37,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def give_back() -> None:
     """Lets go of what a failed attempt holds."""
     gc.collect()
+    _return_blocks(0)
     _trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -40,7 +47,21 @@ def room(asked: int, device: str) -> int:
     """So many MiB, or three quarters of what there still is where that is less: a tile that fits at once costs no attempt,
     and on the CPU every attempt leaves programs for its shape behind."""
     left = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else _left()
-    return asked if left is None else max(1, min(asked, left * 3 // 4 >> 20))
+    if left is None or left * 3 // 4 >> 20 >= asked:
+        return asked
+    if not device.startswith("cuda"):
+        _return_blocks(left // BLOCKS)
+    return max(1, left * 3 // 4 >> 20)
+
+
+def _return_blocks(least: int) -> None:
+    """From now on blocks of so many bytes go back to the system when they are freed.
+
+    The C library else keeps ever larger ones (mallopt(3) on the dynamic M_MMAP_THRESHOLD), in pieces that soon fit nothing. To
+    get each from the system takes time, so only where memory is short.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, min(max(least, 1 << 20), 32 << 20))
 
 
 def _left() -> int | None:
@@ -69,7 +90,11 @@ def bytes_per_pixel(network: nn.Module, pixels: Tensor) -> float:
     """What a network takes at its fullest for each input pixel, told by a run on a few (`pixels`).
 
     Three times the largest step's input and output together: what is kept for a later step, and room to work in.
+    A network that knows it says it itself.
     """
+    told = getattr(network, "bytes_per_pixel", None)
+    if told is not None:
+        return float(told)
     largest = 0
 
     def watch(_: nn.Module, given: tuple[object, ...], found: object) -> None:

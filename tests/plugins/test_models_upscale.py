@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Picture
 from pipeline_models import networks
-from pipeline_models.load import load_model
 from pipeline_models.upscale import tiles
 from pipeline_models.upscale.super_resolve import super_resolve
 from pipeline_transform.scaling import resize
@@ -53,6 +54,36 @@ def test_it_beats_bicubic_on_photographs_that_it_has_not_seen(name: str, factor:
     assert psnr(super_resolve(image, factor=factor).pixels, whole, 2 * factor) >= plain + least  # type: ignore[arg-type]  # 2 and 4 are
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_smooth_picture_is_not_made_worse(factor: int) -> None:
+    """A micrograph nearly without detail: most of what a network could add to it is its answer to 8 bits."""
+    folder = importlib.resources.files("skimage") / "data"
+    with (folder / "cell.png").open("rb") as opened, Picture.open(opened) as read:
+        whole = torch.from_numpy(np.asarray(read.convert("RGB")).copy()).permute(2, 0, 1)[None, ..., :548] / 255
+    given = shrunk(whole, factor)
+    plain = max(
+        psnr(functional.interpolate(given, scale_factor=factor, mode="bicubic", antialias=sharper), whole, 2 * factor)
+        for sharper in (False, True)
+    )
+    found = super_resolve(Image(given.permute(0, 2, 3, 1).contiguous()), factor=factor).pixels  # type: ignore[arg-type]  # 2 and 4 are
+    assert psnr(found, whole, 2 * factor) >= plain
+
+
+def test_less_than_quiet_is_not_added_and_much_more_stays() -> None:
+    torch.manual_seed(0)
+    config: dict[str, Any] = {"factor": 2, "width": 4, "blocks": 1}
+    loud, quiet = (networks.make("residual_upscaler", {**config, "quiet": level}).eval() for level in (0.0, 0.02))
+    quiet.load_state_dict(loud.state_dict())
+    pixels = torch.rand(1, 3, 20, 20)
+    with torch.no_grad():
+        plain = functional.interpolate(pixels, scale_factor=2, mode="bicubic", antialias=True)
+        all_, some = loud(pixels) - plain, quiet(pixels) - plain
+        assert torch.equal(quiet.train()(pixels), loud(pixels))
+    assert 0 < (some == 0).float().mean() < 1
+    assert (some[all_.abs() < 0.0199] == 0).all()
+    assert (some - all_)[all_.abs() > 0.1].abs().max() < 0.0041
+
+
 # --- no seams -------------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +101,8 @@ def test_tiles_equal_the_whole(side: int, form: str) -> None:
 
 def test_the_network_says_how_far_it_looks() -> None:
     """What lies farther off than `reach` changes nothing; what lies there does."""
-    network: Any = networks.build(load_model(name="photo-x2"))
+    torch.manual_seed(0)
+    network: Any = networks.make("residual_upscaler", {"factor": 2, "blocks": 3}).eval()
     side = 2 * network.reach + 5
     pixels = torch.full((1, 3, side, side), 0.5)
     middle = side // 2
@@ -86,7 +118,7 @@ def test_the_network_says_how_far_it_looks() -> None:
     ("size", "side", "multiple"), [((1080, 1920), 1045, 1), ((31, 45), 16, 8), ((7, 100), 64, 16), ((5, 5), 16, 4)]
 )
 def test_tiles_cover_the_picture_once_and_evenly(size: tuple[int, int], side: int, multiple: int) -> None:
-    found = list(tiles.tiles(*size, side, multiple))
+    found = list(tiles.tiles(size, (side, side), multiple))
     covered = np.zeros(size, int)
     for tile in found:
         covered[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] += 1
@@ -94,6 +126,32 @@ def test_tiles_cover_the_picture_once_and_evenly(size: tuple[int, int], side: in
         assert tile.top % multiple == tile.left % multiple == 0
     assert (covered == 1).all()
     assert max(tile.height for tile in found) - min(tile.height for tile in found) <= len(found) + multiple
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (100, 2000), (16, 16), (4321, 77)])
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("multiple", [1, 64])
+def test_fitting_tiles_fit_and_read_less_than_square_ones(size: tuple[int, int], ends: bool, multiple: int) -> None:
+    margin = 104
+
+    def reads(sides: tuple[int, int]) -> list[tuple[int, int]]:
+        """Height and width of what each tile reads."""
+        found = []
+        for tile in tiles.tiles(size, sides, multiple):
+            down, across = (tile.top, tile.height, size[0]), (tile.left, tile.width, size[1])
+            lengths = [
+                min(length, begin + side + margin) - max(0, begin - margin) if ends else side + 2 * margin
+                for begin, side, length in (down, across)
+            ]
+            found.append((lengths[0], lengths[1]))
+        return found
+
+    for area in (320 * 320, 500 * 500, 900 * 900):
+        found = reads(tiles.fitting(size, area, margin, multiple, ends=ends))
+        square = (int(area**0.5) - 2 * margin) // multiple * multiple
+        assert max(height * width for height, width in found) <= area
+        assert sum(h * w for h, w in found) <= sum(h * w for h, w in reads((square, square)))
+    assert tiles.fitting(size, 1, margin, multiple, ends=ends) == (max(16, multiple),) * 2
 
 
 def test_overlap_takes_the_place_of_what_the_network_needs() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,32 +14,56 @@ SWEEPS = 12
 """On every level. More change a picture by less than its grain."""
 
 
-def diffused(color: Tensor, known: Tensor, wrap: Wrap = (False, False), sweeps: int = SWEEPS) -> Tensor:
+def diffused(
+    color: Tensor,
+    known: Tensor,
+    wrap: Wrap = (False, False),
+    sweeps: int = SWEEPS,
+    *,
+    into: Tensor | None = None,
+) -> Tensor:
     """`color` where it is `known` (1, else 0; `(B, 1, H, W)`), and a membrane through it where it is not.
 
     First by push and pull: means of what is known on ever coarser levels (S. Gortler et al., The Lumigraph, 1996). On
     the way back each level is relaxed towards Laplace's equation: every unknown pixel the mean of its four neighbours.
-    No value leaves the range of those known. Items of which nothing is known become 0.
+    No value leaves the range of those known. Items of which nothing is known become 0. The result is written `into` a
+    tensor, which may be `color` itself: large pictures are short of memory.
     """
-    levels = [(torch.where(known > 0, color, 0.0), known.to(color.dtype))]
-    while max(levels[-1][0].shape[2:]) > 1:
-        total, weight = (_halved(values, wrap) for values in (levels[-1][0] * levels[-1][1], levels[-1][1]))
-        known_here = (weight > 0).to(color.dtype)
-        levels.append((total / torch.where(weight > 0, weight, 1.0), known_here))
-    filled = levels.pop()[0]
-    for color_here, known_here in reversed(levels):
-        unknown = known_here == 0
-        filled = torch.where(unknown, _doubled(filled, color_here, wrap), color_here)
-        for _ in range(sweeps):
-            filled.copy_(torch.where(unknown, _means(filled, wrap), filled))
+    weights = [known.to(color.dtype)]
+    while max(weights[-1].shape[2:]) > 1:
+        weights.append(_halved((weights[-1] > 0).to(color.dtype), wrap))
+    filled = torch.empty_like(color) if into is None else into
+    for i in range(color.shape[1]):
+        filled[:, [i]] = _membrane(color[:, [i]], weights, wrap, sweeps)
     return filled
 
 
-def _means(values: Tensor, wrap: Wrap) -> Tensor:
-    """Of the four neighbours; at the edge of the frame of those that there are and the pixel itself."""
-    padded = _bordered(values, wrap, 1)
-    total = padded[:, :, 1:-1, :-2] + padded[:, :, 1:-1, 2:]  # one sum in place: large pictures are short of memory
-    return total.add_(padded[:, :, :-2, 1:-1]).add_(padded[:, :, 2:, 1:-1]).mul_(0.25)
+def _membrane(color: Tensor, weights: list[Tensor], wrap: Wrap, sweeps: int) -> Tensor:
+    """One channel. `weights` are how much of each pixel is known, on all levels from the finest on."""
+    levels = [torch.where(weights[0] > 0, color, 0.0)]
+    for finer, weight in pairwise(weights):
+        total = _halved(levels[-1] * (finer > 0), wrap)
+        levels.append(total / torch.where(weight > 0, weight, 1.0))
+    filled = levels.pop()
+    for weight in reversed(weights[:-1]):
+        color, unknown = levels.pop(), weight == 0
+        filled = _relaxed(torch.where(unknown, _doubled(filled, color, wrap), color), unknown, wrap, sweeps)
+    return filled
+
+
+def _relaxed(values: Tensor, unknown: Tensor, wrap: Wrap, sweeps: int) -> Tensor:
+    """Every unknown pixel the mean of its four neighbours, so many times; at the frame of those that there are and itself."""
+    bordered, means = _bordered(values, wrap, 1), torch.empty_like(values)
+    inner = bordered[:, :, 1:-1, 1:-1]
+    ends = [(bordered, wrap[0]), (bordered.mT, wrap[1])]
+    for _ in range(sweeps):
+        torch.add(bordered[:, :, 1:-1, :-2], bordered[:, :, 1:-1, 2:], out=means)
+        means.add_(bordered[:, :, :-2, 1:-1]).add_(bordered[:, :, 2:, 1:-1]).mul_(0.25)
+        torch.where(unknown, means, inner, out=inner)
+        for columns, wraps in ends:
+            columns[..., 0] = columns[..., -2 if wraps else 1]
+            columns[..., -1] = columns[..., 1 if wraps else -2]
+    return inner
 
 
 def _bordered(values: Tensor, wrap: Wrap, border: int) -> Tensor:

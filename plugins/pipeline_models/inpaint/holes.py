@@ -44,11 +44,10 @@ def _filled(image: Image, cover: Tensor, fill: Fill) -> Any:
     """The buffer of one picture."""
     hole = cover > 0
     straight = image.unassociate()
-    pixels = straight.pixels
-    known = (~hole & pixels.isfinite().all(1, keepdim=True)).float()
+    known = (~hole & straight.pixels.isfinite().all(1, keepdim=True)).float()
     if not bool(hole.any()) or not bool(known.any()):
         return image.buffer
-    values = _with_hidden_colors(straight, torch.where(known > 0, pixels, 0.0), known)
+    values = _with_hidden_colors(straight, torch.where(known > 0, straight.pixels, 0.0), known)
     found = fill(straight.with_pixels(values), known)
     if image.alpha != "none":
         at = image.index("A")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,12 @@ from pipeline_models.inpaint.diffusion import Wrap, diffused
 from pipeline_models.inpaint.holes import Fill
 from pipeline_models.memory import bytes_per_pixel, room
 from pipeline_models.upscale.photograph import color_groups, decoded, encoded
-from pipeline_models.upscale.tiles import Tile, in_tiles
+from pipeline_models.upscale.tiles import Sides, Tile, fitting, in_tiles
 
-WIDEST_TILE = 1024
+LARGEST = 1 << 22
+"""Pixels of a tile with its margin."""
+BETWEEN = 16
+"""MiB of the memory given that are left for what is between convolutions."""
 SHAPES = 8
 """Tiles are multiples of so many steps: for each new shape torch makes programs, which take time and memory."""
 SPREADS = (0.05, 0.4)
@@ -65,8 +67,9 @@ def inpainter_of(model: Model, device: str) -> Inpainter:
     return Inpainter(network, step, reach)
 
 
-def learned(inpainter: Inpainter, tile: int | None, memory: int) -> Fill:
+def learned(inpainter: Inpainter, tile: int | None, memory: int, device: str) -> Fill:
     """Colours by the network, in tiles; all other channels smoothly."""
+    room(memory, device)  # before anything is taken: where memory is short, all of it is to be given back
 
     def fill(image: Image, known: Tensor) -> Tensor:
         result = image.pixels  # our own, to be written to
@@ -80,22 +83,13 @@ def learned(inpainter: Inpainter, tile: int | None, memory: int) -> Fill:
     return fill
 
 
-def _side(inpainter: Inpainter, memory: int, device: str) -> int:
-    """Of a tile that takes so many MiB with its margin."""
-    edge = 8 * inpainter.step
-    each = bytes_per_pixel(_Alone(inpainter.network), torch.zeros((1, 3, edge, edge), device=device))
-    return max(inpainter.step, min(WIDEST_TILE, int(math.sqrt(memory * 2**20 / each)) - 2 * inpainter.margin))
-
-
-class _Alone(nn.Module):
-    """The network, given a picture alone: what it takes does not depend on where the hole is."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return cast("Tensor", self.network(pixels, pixels[:, :1]))
+def _sides(size: Sides, inpainter: Inpainter, memory: int, device: str) -> Sides:
+    """Of tiles that take so many MiB with their margins."""
+    edge = SHAPES * inpainter.step
+    each = bytes_per_pixel(inpainter.network, torch.zeros((1, 3, edge, edge), device=device))
+    return fitting(
+        size, min(LARGEST, max(memory - BETWEEN, memory / 2) * 2**20 / each), inpainter.margin, edge, ends=True
+    )
 
 
 def _photograph(
@@ -105,45 +99,64 @@ def _photograph(
 
     Large pictures are short of memory: nothing is kept that is not read again.
     """
-    given = image.pixels[:, where]
-    bright = not 0 <= float(given.amin()) <= float(given.amax()) <= 1
-    beyond = diffused(given - given.clamp(0, 1), known, image.wrap) if bright else None
-    color = given.clamp(0, 1)
-    del given
+    color = image.pixels[:, where]  # a copy
+    bright = not 0 <= float(color.amin()) <= float(color.amax()) <= 1
+    beyond = diffused(color - color.clamp(0, 1), known, image.wrap) if bright else None
+    color.clamp_(0, 1)
     linear = image.color.startswith("lin_")
     if linear:
         color = encoded(color)
-    count = known.sum()
-    mean = (color * known).sum((2, 3), keepdim=True) / count
-    spread = (((color - mean) * known) ** 2).sum((2, 3), keepdim=True).div(count).mean().sqrt().clamp(*SPREADS)
+    mean, spread = _spread(color, known)
     # A fill that is lighter or darker than all that is known is a ringing.
-    low = torch.where(known > 0, color, math.inf).amin((2, 3), keepdim=True)
-    high = torch.where(known > 0, color, -math.inf).amax((2, 3), keepdim=True)
+    low, high = _ends(color, known)
     if inpainter.whole:
-        smooth = diffused(color, known, image.wrap)
-        del color
+        smooth = diffused(color, known, image.wrap, into=color)
         found = _in_one(smooth, 1 - known, image.wrap, inpainter)
     else:
-        smooth = diffused(color.sub_(mean).div_(spread), known, image.wrap)
-        del color
-        side = tile or _side(inpainter, room(memory, str(known.device)), str(known.device))
-        found = _in_tiles(smooth, 1 - known, image.wrap, inpainter, side).mul_(spread).add_(mean)
+        color.sub_(mean).div_(spread)
+        smooth = diffused(color, known, image.wrap, into=color)
+        device = str(known.device)
+        sides = (tile, tile) if tile else _sides(image.size[::-1], inpainter, room(memory, device), device)
+        found = _in_tiles(smooth, known == 0, image.wrap, inpainter, sides).mul_(spread).add_(mean)
     torch.clamp(found, low, high, out=found)
     if linear:
         found = decoded(found)
     return found if beyond is None else found.add_(beyond)
 
 
+def _planes(color: Tensor) -> list[Tensor]:
+    return [color[:, [i]] for i in range(color.shape[1])]
+
+
+def _spread(color: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of each channel where it is known, and how far all are from it."""
+    count = known.sum()
+    means = [(plane * known).sum() / count for plane in _planes(color)]
+    squares = [
+        ((plane - mean) * known).square_().sum() / count for plane, mean in zip(_planes(color), means, strict=True)
+    ]
+    return torch.stack(means).view(1, -1, 1, 1), torch.stack(squares).mean().sqrt().clamp(*SPREADS)
+
+
+def _ends(color: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the most of each channel where it is known."""
+    low = [torch.where(known > 0, plane, math.inf).amin() for plane in _planes(color)]
+    high = [torch.where(known > 0, plane, -math.inf).amax() for plane in _planes(color)]
+    return torch.stack(low).view(1, -1, 1, 1), torch.stack(high).view(1, -1, 1, 1)
+
+
 @torch.no_grad()
-def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, side: int) -> Tensor:
-    """The network over every part of the picture in which there are holes, written into `smooth`."""
-    answers = []  # kept until all tiles have read: a network's answer is not to be given to it again
+def _in_tiles(smooth: Tensor, open_: Tensor, wrap: Wrap, inpainter: Inpainter, sides: Sides) -> Tensor:
+    """The network over every part of the picture in which there are holes (`open_`), written into `smooth`."""
+    # Kept until all tiles have read: a network's answer is not to be given to it again. The pixels of holes, by number.
+    number = open_.view(-1).cumsum(0, dtype=torch.int32).view(open_.shape)
+    answers = smooth.new_empty((smooth.shape[1], int(number[0, 0, -1, -1])))
     height, width = smooth.shape[2:]
     step = inpainter.step
     coarse = SHAPES * step
 
     def work(tile: Tile) -> None:
-        inside = hole[0, 0, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] > 0
+        inside = open_[0, 0, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
         if not bool(inside.any()):
             return
         top, bottom = _span(inside.any(1), tile.top, coarse)
@@ -151,19 +164,17 @@ def _in_tiles(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter, si
         rows, above = _places(top, bottom, height, wrap[1], inpainter)
         columns, before = _places(left, right, width, wrap[0], inpainter)
         rows, columns = rows.to(smooth.device), columns.to(smooth.device)
-        pixels, holes = (part[:, :, rows][..., columns] for part in (smooth, hole))
-        found = inpainter(pixels.expand(-1, 3, -1, -1), holes)
+        pixels, holes = (part[:, :, rows][..., columns] for part in (smooth, open_))
+        found = inpainter(pixels.expand(-1, 3, -1, -1), holes.float())
         if smooth.shape[1] == 1:
             found = found.mean(1, keepdim=True)
         bottom, right = min(bottom, height), min(right, width)
         found = found[..., above : above + bottom - top, before : before + right - left]
-        open_ = hole[0, 0, top:bottom, left:right] > 0
-        answers.append((slice(top, bottom), slice(left, right), open_, found[..., open_]))
+        here = open_[0, 0, top:bottom, left:right]
+        answers[:, number[0, 0, top:bottom, left:right][here] - 1] = found[0][:, here]
 
-    in_tiles(work, (height, width), max(coarse, side), coarse)
-    for rows, columns, open_, found in answers:
-        smooth[..., rows, columns][..., open_] = found
-    return smooth
+    in_tiles(work, (height, width), sides, coarse)
+    return smooth.masked_scatter_(open_, answers)
 
 
 @torch.no_grad()

@@ -150,7 +150,7 @@ def _fill(
     model: Model | None, method: Method, device: str, *, seed: int, radius: float, tile: int | None, memory: int
 ) -> Fill:
     if method == "model":
-        return learned(inpainter_of(model or _bundled(), device), tile, memory)
+        return learned(inpainter_of(model or _bundled(), device), tile, memory, device)
     if method == "patch":
         return patching(seed)
     return diffusing() if method == "diffuse" else marching(method, radius)

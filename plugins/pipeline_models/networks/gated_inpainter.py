@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+AT_ONCE = 1 << 14
+"""Pixels of a block's features that are worked on together: what is between its convolutions takes six times as much."""
+
 
 class GatedInpainter(nn.Module):
     """`(B, channels, H, W)` filled smoothly, and where the holes are `(B, 1, H, W)`: the same with better holes.
@@ -29,6 +32,8 @@ class GatedInpainter(nn.Module):
         if not len(down) == len(up) == len(widths) - 1:
             raise ValueError(f"{len(widths)} widths need {len(widths) - 1} counts of blocks down and up")
         self.step = 1 << len(widths)
+        # At its fullest: the finest features three times, and what is given and made.
+        self.bytes_per_pixel = 3 * widths[0] + 4 * (2 * channels + 1)
         self.first = nn.Conv2d(4 * (channels + 1), widths[0], 3, padding=1)
         self.down = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, down, strict=False))
         pairs = list(pairwise(widths))
@@ -58,8 +63,10 @@ class GatedInpainter(nn.Module):
             kept.append(features)
             features = shrink(features)
         features = self.middle(features)
-        for blocks, grow, fine in reversed(list(zip(self.up, self.grow, kept, strict=True))):
-            features = blocks(fine + functional.pixel_shuffle(grow(features), 2))
+        for blocks, grow in reversed(list(zip(self.up, self.grow, strict=True))):
+            features = functional.pixel_shuffle(grow(features), 2)
+            features += kept.pop()  # in place, and let go of: what is kept is most of the memory
+            features = blocks(features)
         added: Tensor = functional.pixel_shuffle(self.last(features), 2)
         return filled + hole * added
 
@@ -71,9 +78,23 @@ class _Block(nn.Module):
         self.mixed = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Of many pixels, so many rows at a time: what is between the convolutions is six times as much as `features`."""
+        height, width = features.shape[2:]
+        many = max(8, AT_ONCE // width)
+        if height <= many:
+            return features + self._added(features)
+        result = torch.empty_like(features)
+        for top in range(0, height, many):
+            bottom = min(top + many, height)
+            first = max(0, top - 2)  # two convolutions look two rows farther
+            added = self._added(features[:, :, first : bottom + 2])[:, :, top - first : bottom - first]
+            result[:, :, top:bottom] = features[:, :, top:bottom] + added
+        return result
+
+    def _added(self, features: Tensor) -> Tensor:
         offer, gate = self.gated(features).chunk(2, 1)
-        inner: Tensor = self.mixed(torch.relu(offer) * torch.sigmoid(gate))
-        return features + inner
+        added: Tensor = self.mixed(torch.relu(offer) * torch.sigmoid(gate))
+        return added
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

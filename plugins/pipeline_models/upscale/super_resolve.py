@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -18,7 +17,7 @@ from pipeline_models.lookup import looked_up
 from pipeline_models.memory import room
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
-from pipeline_models.upscale.tiles import Enlarger, Tile, in_tiles
+from pipeline_models.upscale.tiles import Enlarger, Sides, Tile, fitting, in_tiles
 
 MethodParam = Annotated[
     Literal["model", "lanczos"], Field(description="a network, or plain resampling that adds nothing")
@@ -142,10 +141,7 @@ def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: in
     factor = enlarger.factor
     shape = (image.batch, image.height * factor, image.width * factor, len(image.channels))
     result = torch.empty(shape, device=image.device)
-    if side is None:
-        each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)
-        memory = room(memory, image.device)
-        side = max(16, int(math.sqrt(max(memory - AROUND, memory // 4) * 2**20 / each)) - 2 * margin)
+    sides = (side, side) if side else _sides(image, enlarger, margin, memory)
     for item in range(image.batch):
 
         def work(tile: Tile, item: int = item) -> None:
@@ -157,8 +153,16 @@ def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: in
                 around : found.shape[0] - around, around : found.shape[1] - around
             ]
 
-        side = in_tiles(work, (image.height, image.width), side, enlarger.multiple)
+        sides = in_tiles(work, (image.height, image.width), sides, enlarger.multiple)
     return image.with_buffer(result)
+
+
+def _sides(image: Image, enlarger: Enlarger, margin: int, memory: int) -> Sides:
+    """Of tiles that take so many MiB with their margins."""
+    memory = room(memory, image.device)
+    each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)
+    area = max(memory - AROUND, memory / 2) * 2**20 / each
+    return fitting((image.height, image.width), area, margin, enlarger.multiple)
 
 
 def _piece(image: Image, item: int, tile: Tile, margin: int) -> Image:

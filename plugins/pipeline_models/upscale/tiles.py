@@ -52,27 +52,62 @@ class Tile:
     width: int
 
 
-def tiles(height: int, width: int, side: int, multiple: int = 1) -> Iterator[Tile]:
-    """Boxes of at most `side` that cover the picture, row by row, as even as can be: a sliver costs its whole margin."""
-    for top, tall in _parts(height, side, multiple):
-        for left, wide in _parts(width, side, multiple):
+Sides = tuple[int, int]
+"""Height and width."""
+
+
+def fitting(size: Sides, area: float, margin: int, multiple: int = 1, *, ends: bool = False) -> Sides:
+    """The tiles of a picture of `size` that read the fewest pixels together, none more than `area` with its margin.
+
+    The margin goes on beyond the edges of the picture, or `ends` there.
+    """
+    (height, width), best = size, (math.inf, (max(SMALLEST, multiple),) * 2)
+    for count in range(1, math.ceil(height / max(SMALLEST, multiple)) + 1):
+        tall = _even(height, count, multiple)
+        limit = int(area / (min(tall + 2 * margin, height) if ends else tall + 2 * margin))
+        wide = width if ends and limit >= width else limit - 2 * margin
+        if wide < width:
+            wide = wide // multiple * multiple
+        if wide < min(max(SMALLEST, multiple), width):
+            continue
+        wide = min(wide, width)
+        wide = _even(width, math.ceil(width / wide), multiple)
+        down, across = (
+            length + 2 * margin * (math.ceil(length / side) - ends)
+            for length, side in ((height, tall), (width, wide))
+        )  # fmt: skip
+        best = min(best, (down * across, (tall, wide)))
+    return best[1]
+
+
+def tiles(size: Sides, sides: Sides, multiple: int = 1) -> Iterator[Tile]:
+    """Boxes of at most `sides` that cover the picture, row by row, as even as can be: a sliver costs its whole margin."""
+    for top, tall in _parts(size[0], sides[0], multiple):
+        for left, wide in _parts(size[1], sides[1], multiple):
             yield Tile(top, left, tall, wide)
 
 
 def _parts(length: int, side: int, multiple: int) -> Iterator[tuple[int, int]]:
-    even = math.ceil(length / math.ceil(length / side))
-    step = math.ceil(even / multiple) * multiple
+    step = _even(length, math.ceil(length / side), multiple)
     yield from ((begin, min(step, length - begin)) for begin in range(0, length, step))
 
 
-def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, multiple: int = 1) -> int:
-    """Calls `work` with every tile of a picture of `size` (height, width); gives the side that fitted into memory.
+def _even(length: int, count: int, multiple: int) -> int:
+    return math.ceil(math.ceil(length / count) / multiple) * multiple
+
+
+def in_tiles(work: Callable[[Tile], None], size: Sides, sides: Sides, multiple: int = 1) -> Sides:
+    """Calls `work` with every tile of a picture of `size`; gives the sides that fitted into memory.
 
     Where memory does not suffice the tiles are halved, and what is done already stays.
     """
-    side = min(side, math.ceil(max(size) / multiple) * multiple)  # so that to halve it makes a difference
-    side = max(multiple, side // multiple * multiple)
-    waiting = list(tiles(*size, side, multiple))
+    smallest = max(SMALLEST, multiple)
+    # No larger than the picture, so that to halve them makes a difference.
+    tall, wide = (
+        max(multiple, min(side, math.ceil(length / multiple) * multiple) // multiple * multiple)
+        for side, length in zip(sides, size, strict=True)
+    )
+    waiting = list(tiles(size, (tall, wide), multiple))
     area, covered = size[0] * size[1], 0
     while waiting:
         tile, failed = waiting[0], ""
@@ -84,21 +119,21 @@ def in_tiles(work: Callable[[Tile], None], size: tuple[int, int], side: int, mul
             failed = str(error).partition("\n")[0]
         if failed:  # not in the except block: until its end the failed attempt is still held
             give_back()
-            if side <= max(SMALLEST, multiple):
+            if max(tall, wide) <= smallest:
                 raise OperationError(
                     f"not even a tile of {tile.width}x{tile.height} pixels fits into memory: {failed[:120]}"
                 )
-            side = max(SMALLEST, multiple, side // 2 // multiple * multiple)
-            waiting = [part for whole in waiting for part in _split(whole, side, multiple)]
+            tall, wide = (max(smallest, side // 2 // multiple * multiple) for side in (tall, wide))
+            waiting = [part for whole in waiting for part in _split(whole, (tall, wide), multiple)]
             continue
         waiting.pop(0)
         covered += tile.height * tile.width
         progress(covered, area)
-    return side
+    return tall, wide
 
 
-def _split(tile: Tile, side: int, multiple: int) -> Iterator[Tile]:
-    for part in tiles(tile.height, tile.width, side, multiple):
+def _split(tile: Tile, sides: Sides, multiple: int) -> Iterator[Tile]:
+    for part in tiles((tile.height, tile.width), sides, multiple):
         yield Tile(tile.top + part.top, tile.left + part.left, part.height, part.width)
 
 
