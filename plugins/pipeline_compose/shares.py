@@ -9,6 +9,7 @@ multiplied by its alpha first and divided by it at the end. A share is one numbe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -86,26 +87,36 @@ def merge_by_shares(
         step = len(colors) if rule.whole_colors else 1  # one plane after the other leaves more room in the cache
         for start in range(0, len(colors), step):
             _add_up(above, below, rule, shares, slice(start, start + step), colors, scratch)
-        planes = [*colors] if alpha == "none" else [*colors, np.broadcast_to(shares.alpha, colors.shape[1:])]
+        planes = [*colors]
+        if alpha != "none":
+            planes.append(shares.alpha if np.ndim(shares.alpha) else np.full_like(colors[0], shares.alpha))
         _join(planes, into, place)
 
 
 def _side(image: Image, names: Sequence[str], item: int, scratch: Scratch, name: str) -> _Side:
-    where = [image.index(channel) for channel in [*names, "A"] if channel in image.channels]
-    stored = _apart(image.buffer[item % image.batch], where, scratch, name)
-    full = float(np.iinfo(stored.dtype).max) if stored.dtype.kind == "u" else 1.0
+    stored = _apart(image.buffer[item % image.batch], _where(image.channels, *names), scratch, name)
+    full = {1: 255.0, 2: 65535.0}[stored.itemsize] if stored.dtype.kind == "u" else 1.0
     alpha: Array = ONE
     if image.alpha != "none" and not stored[-1].min() == full == stored[-1].max():
         alpha = _floats(stored[-1], full, scratch, f"{name} alpha")
     return _Side(stored[: len(names)], full, alpha, image.alpha == "straight")
 
 
+@lru_cache
+def _where(channels: tuple[str, ...], *names: str) -> tuple[int, ...]:
+    """Where these are, and alpha where there is one."""
+    return tuple([channels.index(name) for name in (*names, "A") if name in channels])
+
+
 def _apart(buffer: Array, where: Sequence[int], scratch: Scratch, name: str) -> Array:
     """These channels of `(H, W, C)` as planes: one after the other in memory they are many times faster to work on."""
-    planes = scratch.array(f"{name} {buffer.dtype.name}", (len(where), *buffer.shape[:2]), buffer.dtype)
+    planes = scratch.array(f"{name} stored", (len(where), *buffer.shape[:2]), buffer.dtype)
     by_opencv = _is_plain(buffer) and buffer.dtype != np.float16
-    if by_opencv and sorted(where) == list(range(buffer.shape[2])):
-        cv2.split(buffer, [planes[where.index(channel)] for channel in range(len(where))])
+    if by_opencv and len(where) == buffer.shape[2]:
+        in_order: list[Array] = [*planes]
+        for plane, channel in zip(planes, where, strict=True):
+            in_order[channel] = plane
+        cv2.split(buffer, in_order)
         return planes
     for plane, channel in zip(planes, where, strict=True):
         if by_opencv:
@@ -196,7 +207,7 @@ def _add_up(top: _Side, base: _Side, rule: Rule, shares: _Shares, planes: slice,
 
 def _join(planes: Sequence[Array], into: Sequence[int], place: Array) -> None:
     """Write planes to these channels of `(H, W, C)`."""
-    if sorted(into) == list(range(place.shape[2])) and _is_plain(place):
+    if len(into) == place.shape[2] and _is_plain(place):
         cv2.merge([planes[into.index(channel)] for channel in range(len(into))], place)
         return
     for plane, channel in zip(planes, into, strict=True):
