@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from pipeline_models.gan import gan_sample
+from pipeline_models.gan import gan_interpolate, gan_sample
+from pipeline_models.gan.generators import to_middling_lines
 from pipeline_models.load import load_model
 from pipeline_models.networks import build
+from pipeline_texture.tiling import seam_score
 from torch import nn
 from torch.nn.functional import pad
 
@@ -71,6 +75,34 @@ def test_sampled_in_tiles_it_is_the_same_and_tiles_when_asked() -> None:
     assert np.abs(plain[:, 0] - plain[:, -1]).mean() > 1.5 * inside
     with pytest.raises(OperationError, match="multiples of 16"):
         gan_sample(model, label="gravel", width=130, height=96, wrap=True)
+
+
+@pytest.mark.parametrize("label", MATERIALS)
+def test_seams_are_like_other_lines(label: str) -> None:
+    """Also of brick, where a joint might lie on one."""
+    for seed in range(4):
+        made = gan_sample(load_model(name="textures"), seed=seed, label=label, width=128, height=192, wrap=True)
+        for axis, _, _, ratio, rank in seam_score(made).rows:
+            assert ratio <= 1.1, (seed, axis)
+            assert 0.4 < rank < 0.6, (seed, axis)
+
+
+def test_convention_a_way_between_pictures_that_tile_is_rolled_as_its_first() -> None:
+    model = load_model(name="textures")
+    size: dict[str, Any] = {"label": "brick", "width": 128, "height": 128, "wrap": True}
+    way = gan_interpolate(model, seeds=[5, 9], frames=1, **size).array[..., 0]
+    first, last = (gan_sample(model, seed=seed, **size).array[0, :, :, 0] for seed in (5, 9))
+    assert np.array_equal(way[0], first)
+    assert not np.array_equal(way[1], last)
+    assert np.array_equal(np.sort(way[1], axis=None), np.sort(last, axis=None))  # the same, elsewhere
+
+
+def test_rolled_a_hard_edge_leaves_the_seam() -> None:
+    stairs = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.2, 0.1, 0.8, 0.9]).expand(1, 8, 8)
+    down, across = to_middling_lines(stairs)
+    rolled = stairs.roll((down, across), (1, 2))
+    assert float((rolled[0, 0, 0] - rolled[0, 0, -1]).abs()) == pytest.approx(0.1)
+    assert to_middling_lines(torch.zeros(3, 4, 5)) == (-1, -2)
 
 
 @torch.no_grad()

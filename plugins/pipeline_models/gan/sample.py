@@ -40,7 +40,7 @@ def _infer_sample(
     return generator.stand_in(len(latents.rows) if latents else count, generator.size(width, height, wrap), wrap)
 
 
-@operation(infer=_infer_sample, aliases=("generate", "sample", "texture_synthesis"))
+@operation(version=2, infer=_infer_sample, aliases=("generate", "sample", "texture_synthesis"))
 def gan_sample(
     model: Model,
     latents: Table | None = None,
@@ -60,7 +60,7 @@ def gan_sample(
     table of 'gan_project', these are made instead of random ones, as their labels say where `label` does not.
 
     Models of textures make any size, and with `wrap` what tiles without a seam; they do so in parts of `tile` pixels, whose
-    pixels are those of the whole.
+    pixels are those of the whole. What tiles may begin anywhere: it is rolled so that its seams are like other lines.
 
     Convention: random numbers are multiplied by `truncation`. Pictures have the colour and alpha of those trained on.
     """
@@ -96,7 +96,7 @@ def _infer_interpolate(
     return generator.stand_in(len(_places(ends, frames, closed)), generator.size(width, height, wrap), wrap)
 
 
-@operation(infer=_infer_interpolate, aliases=("slerp", "latent_walk"))
+@operation(version=2, infer=_infer_interpolate, aliases=("slerp", "latent_walk"))
 def gan_interpolate(
     model: Model,
     latents: Table | None = None,
@@ -121,7 +121,7 @@ def gan_interpolate(
     with the first seed. With `latents`, the table of 'gan_project', the way goes past its rows.
 
     Convention: all pictures are of one label, the first if none is said. The last end is included unless `closed`. Each cell of
-    a texture goes its own way.
+    a texture goes its own way; those that tile are rolled as the first one is.
     """
     generator = Generator(model)
     size = generator.size(width, height, wrap)
@@ -139,7 +139,7 @@ def gan_interpolate(
         return truncation * slerp(at(first, rows, columns), at((first + 1) % len(ends), rows, columns), share)
 
     of_all = generator.label(label if label is not None else told[0], 0)
-    return generator.make(noise, [of_all] * len(places), size, wrap=wrap, tile=tile, device=model.device)
+    return generator.make(noise, [of_all] * len(places), size, wrap=wrap, tile=tile, device=model.device, together=True)
 
 
 def slerp(one: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:
