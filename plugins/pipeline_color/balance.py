@@ -90,7 +90,7 @@ def gray_world(image: Image) -> Image:
     return image.with_pixels(pixels)
 
 
-@operation(version=2, support=0, aliases=("OCIOCDLTransform", "asc_cdl"))
+@operation(version=2, support=0, aliases=("OCIOCDLTransform", "asc_cdl", "ColorCorrect"))
 def cdl(
     image: Image,
     *,

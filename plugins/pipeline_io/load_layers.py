@@ -22,6 +22,7 @@ Row = tuple[bool | int | float | str | None, ...]
 
 COLUMNS = (
     "image", "name", "kind", "parent", "left", "top", "width", "height", "blend", "opacity", "visible", "clipped",
+    "effects",
 )  # fmt: skip
 
 
@@ -50,7 +51,10 @@ def _infer_layers(*, path: Path, strict: bool = True) -> Layers:
 
 
 @operation(
-    device="cpu", infer=_infer_layers, aliases=("psd_import", "read_layers", "import_layers", "layers_from_file")
+    version=2,
+    device="cpu",
+    infer=_infer_layers,
+    aliases=("psd_import", "read_layers", "import_layers", "layers_from_file"),
 )
 def load_layers(*, path: Path, strict: Strict = True) -> Layers:
     """Load all layers of a Photoshop file, as `layer_stack` puts them together again.
@@ -62,7 +66,7 @@ def load_layers(*, path: Path, strict: Strict = True) -> Layers:
     with a mask has a picture, white in the mask; what has no pixels has none. `canvas` is an empty picture to stack on.
 
     `layer_stack` with `canvas` as base, `image` and `table` gives the picture of the file, as far as it is in pixels.
-    Effects of layers (shadows, strokes) are not applied. One layer alone is loaded by `load_image` with `layer`.
+    Effects of layers (shadows, strokes) are not applied; `effects` says which layers have some. One layer alone is loaded by `load_image` with `layer`.
 
     Convention: what reaches beyond the canvas is cut off.
     """
@@ -127,6 +131,7 @@ def _rows(document: psd.Document, drawn: list[psd.Layer]) -> Iterator[Row]:
             place.get(layer.index), layer.name, kind, None if parent is None else row[parent],
             layer.box.left, layer.box.top, layer.box.width, layer.box.height,
             layer.blend, layer.coverage, layer.visible, layer.clipped,
+            layer.effects,
         )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ BITMAP, GREY, INDEXED, RGB, CMYK, DUOTONE = 0, 1, 2, 3, 4, 8
 COLORS = {BITMAP: 1, GREY: 1, INDEXED: 1, RGB: 3, CMYK: 4, DUOTONE: 1}
 ALPHA, MASK = -1, -2
 _GROUP_KEY, _NAME_KEY, _FILL_KEY = b"lsct", b"luni", b"iOpa"
+# Descriptors of a layer's effects, and how they say that all of them, and one of them, are on.
+_EFFECT_KEYS, _ALL_ON, _ONE_ON = (b"lfx2", b"lmfx"), b"masterFXSwitchbool\1", b"enabbool\1"
 _OPEN, _CLOSED, _END_OF_GROUP = 1, 2, 3
 # Layers that change what is below them, or are made anew by each program: they have no pixels of their own.
 _MADE_ELSEWHERE = frozenset({
@@ -73,6 +75,7 @@ class Layer:
     section: int
     fill: int = 255
     made_elsewhere: bool = False
+    effects: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -318,7 +321,7 @@ def _record(document: Document, index: int, at: int) -> tuple[Layer, list[tuple[
     outside, mask_flags = content[mask_at + 16 : mask_at + 18] if mask else (0, 0)
     name_at = _span(content, ranges_at, 4)[2]
     name = content[name_at + 1 : name_at + 1 + content[name_at]].decode("mac-roman")
-    section, fill, made_elsewhere = 0, 255, False
+    section, fill, made_elsewhere, effects = 0, 255, False, False
     blocks_at = name_at + (content[name_at] + 4) // 4 * 4
     for key, where, size in _blocks(content, blocks_at, first + length, document.big, 2):
         if key == _NAME_KEY and size >= 4:
@@ -329,9 +332,11 @@ def _record(document: Document, index: int, at: int) -> tuple[Layer, list[tuple[
             blend = content[where + 8 : where + 12] if size >= 12 else blend
         elif key == _FILL_KEY and size >= 1:
             fill = content[where]
+        elif key in _EFFECT_KEYS:
+            effects |= _ALL_ON in content[where : where + size] and _ONE_ON in content[where : where + size]
         made_elsewhere |= key in _MADE_ELSEWHERE
     known = BLENDS.get(blend, blend.decode("latin-1").strip())
     return Layer(
         index, name, box, (), known, opacity, clipping == 1, not flags & 2, mask, outside, bool(mask_flags & 2), section,
-        fill, made_elsewhere,
+        fill, made_elsewhere, effects,
     ), sizes, after  # fmt: skip

@@ -17,7 +17,9 @@ import pipeline_core
 from pipeline_core import Image, OperationError
 
 psd_tools = pytest.importorskip("psd_tools", reason="psd-tools writes the files and composites them")
-from psd_tools.constants import BlendMode  # noqa: E402  after the skip
+from psd_tools.constants import BlendMode, Tag  # noqa: E402  after the skip
+from psd_tools.psd import descriptor  # noqa: E402  after the skip
+from psd_tools.psd.tagged_blocks import TaggedBlock  # noqa: E402  after the skip
 
 SIZE = 120, 90
 STACK = """
@@ -103,6 +105,23 @@ def test_the_table_says_what_the_file_says(tmp_path: Path) -> None:
     assert (str(canvas), int(np.asarray(canvas.buffer).max())) == ("120x90 RGBA uint8 srgb_rec709_scene straight", 0)
     guess = load_layers.__operation__.infer(path=tmp_path / "art.psd")  # type: ignore[attr-defined]  # by @operation
     assert (str(guess.image), guess.table, str(guess.canvas)) == (str(image), table, str(canvas))
+
+
+@pytest.mark.parametrize(("all_on", "one_on"), [(True, True), (True, False), (False, True)])
+def test_effects_that_are_on_are_told_of(tmp_path: Path, all_on: bool, one_on: bool) -> None:
+    art = artwork()
+    shadow = descriptor.Descriptor(classID=b"DrSh", items={b"enab": descriptor.Bool(one_on)})
+    block = descriptor.DescriptorBlock2(
+        items={b"masterFXSwitch": descriptor.Bool(all_on), b"DrSh": shadow}, data_version=16
+    )
+    (layer,) = [layer for layer in art if layer.name == "half out"]
+    layer.tagged_blocks[Tag.OBJECT_BASED_EFFECTS_LAYER_INFO] = TaggedBlock(
+        key=Tag.OBJECT_BASED_EFFECTS_LAYER_INFO, data=block
+    )
+    art.save(tmp_path / "art.psd")
+    _, table, _ = load_layers(path=tmp_path / "art.psd")
+    told = [row[table.columns.index("name")] for row in table.rows if row[table.columns.index("effects")]]
+    assert told == (["half out"] if all_on and one_on else [])
 
 
 def test_a_mask_is_in_the_alpha(tmp_path: Path) -> None:
