@@ -76,7 +76,7 @@ def _shifted_in_rows(
     return framed_rows(image, image.height, down, moved_across, border)
 
 
-@operation(version=3, infer=_shifted, rows=_shifted_in_rows, aliases=("move", "position", "shift"))
+@operation(version=4, infer=_shifted, rows=_shifted_in_rows, aliases=("move", "position", "shift"))
 def translate(
     image: AnyRaster,
     *,
@@ -153,7 +153,7 @@ def _placed_in_rows(
 
 
 @operation(
-    version=3, infer=_placed, rows=_placed_in_rows, aliases=("warp", "transform", "transform_matrix", "free_transform")
+    version=4, infer=_placed, rows=_placed_in_rows, aliases=("warp", "transform", "transform_matrix", "free_transform")
 )
 def affine(
     image: AnyRaster,
@@ -188,7 +188,7 @@ def _warp(image: AnyRaster, back: Matrix, width: int | None, height: int | None,
 
 
 @operation(
-    version=3,
+    version=4,
     infer=_placed,
     rows=_placed_in_rows,
     aliases=("perspective", "corner_pin_2d", "distort_perspective", "homography"),
