@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, each_tile, operation
+from pipeline_core import AnyRaster, each_tile, empty, operation
 from pipeline_filter.arrays import Array, Wrap, extended, on_items
 from pipeline_filter.associated import on_stored, picked
 
@@ -52,7 +52,11 @@ def _median(array: Array, radius: int, wrap: Wrap) -> Array:
     at_once = channels if channels in (1, 3, 4) else 1  # what OpenCV takes
     groups = np.split(array, range(at_once, channels, at_once), axis=3)
     size = 2 * radius + 1
-    medians = [on_items(group, (radius, radius), wrap, lambda item: cv2.medianBlur(item, size)) for group in groups]
+
+    def kernel(item: Array) -> Array:
+        return cv2.medianBlur(item, size, empty(item.shape, item.dtype))
+
+    medians = [on_items(group, (radius, radius), wrap, kernel) for group in groups]
     return medians[0] if len(medians) == 1 else np.concatenate(medians, axis=3)
 
 
