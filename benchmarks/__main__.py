@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--comfyui", type=Path, metavar="PATH", help="a checkout of ComfyUI")
     parser.add_argument("--lines-of", choices=NAMES, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()  # names may come after options, too
     if given.lines_of:
         raise SystemExit(not printed(given))
     unknown = [name for name in given.names if name not in NAMES]

@@ -88,11 +88,15 @@ def pngs(pixels: Array) -> Iterator[Comparison]:
     )
     cv2_twice = {"cv2, one after another": lambda: (decoded(content), decoded(content))}
     yield Comparison("two PNGs decoded", two(ours), cv2_twice, dict.fromkeys(cv2_twice, "0.35"))
-    for level, goals in ((1, {"cv2": "0.25"}), (6, {})):
+    corner = np.ascontiguousarray(pixels[: pixels.shape[0] // 4, : pixels.shape[1] // 4])  # it takes seconds
+    for what, level, shown, goals in (
+        ("PNG encode, level 1", 1, pixels, {"cv2": "0.25"}),
+        ("a sixteenth of it, level 6", 6, corner, {}),
+    ):
         yield Comparison(
-            f"PNG encode, level {level}",
-            partial(encode_image, image(pixels), format="png", compression=level),
-            {"cv2": partial(opencv, pixels, level), "Pillow": partial(pillow, pixels, level)},
+            what,
+            partial(encode_image, image(shown), format="png", compression=level),
+            {"cv2": partial(opencv, shown, level), "Pillow": partial(pillow, shown, level)},
             goals,
         )
 

@@ -134,7 +134,7 @@ def comparisons(small: bool = False, path: Path | None = None) -> Iterator[Compa
 
     module, peer = executor(path), f"ComfyUI {version(path)}"
     for name, shape in scheduler.SHAPES.items():
-        links = shape(36 if small else 324)
+        links = shape(36 if small else 144)
         what = f"{name} of {len(links)} trivial nodes, a node"
         yield Comparison(
             f"{what}: plan and run",

@@ -62,9 +62,13 @@ class Line(NamedTuple):
     """Whether there are no ratios by a fault, and not since something is missing."""
 
     def __str__(self) -> str:
-        ratios = [f"{value:.2f}" for value in spread(self.ratios)] if self.ratios else ["", "", ""]
-        work = f"{statistics.median(self.work):.2f}" if self.work else ""
+        ratios = [number(value) for value in spread(self.ratios)] if self.ratios else ["", "", ""]
+        work = number(statistics.median(self.work)) if self.work else ""
         return f"| {' | '.join([self.what, self.ours, self.beside, *ratios, work, self.goal])} |"
+
+
+def number(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def missing(what: str, peer: str, error: Exception, goal: str = "") -> Line:
@@ -204,10 +208,13 @@ def table(module: str, comparisons: Callable[[bool], Comparisons]) -> argparse.N
 
 
 def process(command: Sequence[str | Path], **environment: str) -> Job:
-    """A job that runs a command to its end. CalledProcessError where it fails."""
+    """A job that runs a command to its end. RuntimeError with what it said last where it fails."""
 
-    def run() -> object:
-        return subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
+    def run() -> None:
+        done = subprocess.run(command, check=False, capture_output=True, env={**os.environ, **environment})
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"]
+            raise RuntimeError(f"{Path(command[0]).name}: exit {done.returncode}, {said[-1]}")
 
     return run
 
