@@ -44,8 +44,9 @@ def test_the_command_prints_one_table_with_a_line_for_every_peer() -> None:
     assert comfy[2] == "ComfyUI: not measured, since no --comfyui PATH is given"
 
 
-def test_a_name_that_is_none_is_refused() -> None:
-    done = command("assets")
+@pytest.mark.parametrize("given", [["assets"], ["comfyui", "--comfyui", ".", "assets"]])
+def test_a_name_that_is_none_is_refused(given: list[str]) -> None:
+    done = command(*given)
     assert done.returncode == 2
     assert "no benchmark 'assets'; there are asset, " in done.stderr
 
