@@ -119,5 +119,6 @@ def _leave(code: int) -> Any:
         sys.stderr.flush()
     if code == EXIT_INTERRUPTED:
         os._exit(code)  # an operation that does not report progress may still be running; don't wait for it
-    gc.freeze()  # what is left goes with the process; to look through it takes a twentieth of a second
+    if "OpenImageIO" not in sys.modules:  # whose binding would list all that it still holds, in hundreds of lines
+        gc.freeze()  # what is left goes with the process; to look through it takes a twentieth of a second
     sys.exit(code)

@@ -108,6 +108,7 @@ def test_the_command_names_node_and_file_in_one_line(tmp_path: Path, cache: Path
         assert seconds < 10, path
         assert used - idle < 2**20, f"{path}: more than 1 GiB"
         if code:
+            assert len(said) == 1, (path, said)
             (line,) = said
             assert "node 'picture'" in line
             assert str(path) in line
