@@ -45,6 +45,11 @@ def _has_driver() -> bool:
     return True
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def torch_if_loaded() -> Any:
     """torch where somebody has imported it, else None; waits for a thread that is at it."""
     if "torch" not in sys.modules:

@@ -6,7 +6,6 @@ that bring the two together. A stored result that turns out damaged is computed 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_core.call import call, working_folder
+from pipeline_core.devices import cores
 from pipeline_core.errors import Cancelled, NodeError, PipelineError, PluginError
 from pipeline_core.events import (
     Event,
@@ -95,7 +95,7 @@ def execute(
     lets consecutive steps on large pictures be carried out a few rows at a time.
     Ctrl-C in the main thread cancels: KeyboardInterrupt is raised within a second, even if an operation goes on.
     """
-    return _Run(plan, listeners, jobs or os.cpu_count() or 1, keep_going, cache, writer, guard, strips).execute()
+    return _Run(plan, listeners, jobs or cores(), keep_going, cache, writer, guard, strips).execute()
 
 
 class _Run:

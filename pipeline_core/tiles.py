@@ -7,7 +7,6 @@ way to a result lies in `Scratch`, which every worker uses again for its next ti
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_core.devices import cores
 from pipeline_core.events import progress
 
 Work = Callable[[slice, slice], None]
@@ -43,7 +43,7 @@ def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> Non
         for y in range(0, height, side[1])
         for x in range(0, width, side[0])
     ]
-    workers = 1 if _cores_are_taken.get() else min(len(tiles), _cores())
+    workers = 1 if _cores_are_taken.get() else min(len(tiles), cores())
     left, taking = iter(enumerate(tiles)), threading.Lock()
     failures: list[tuple[int, BaseException]] = []
 
@@ -70,10 +70,6 @@ def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> Non
         thread.join()
     if failures:
         raise min(failures, key=lambda failure: failure[0])[1]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Scratch(threading.local):

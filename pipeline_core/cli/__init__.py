@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -120,5 +119,4 @@ def _leave(code: int) -> Any:
     if code == EXIT_INTERRUPTED:
         os._exit(code)  # an operation that does not report progress may still be running; don't wait for it
     if "OpenImageIO" not in sys.modules:  # whose binding would list all that it still holds, in hundreds of lines
-        gc.freeze()  # what is left goes with the process; to look through it takes a twentieth of a second
-    sys.exit(code)
+        sys.exit(code)

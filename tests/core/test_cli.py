@@ -208,6 +208,21 @@ def test_whoever_stops_reading_gets_no_complaint(folder: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "exr", "avif", "jxl"])
+def test_a_library_that_leaves_has_nothing_to_say(tmp_path: Path, command: Command, suffix: str) -> None:
+    (tmp_path / "x.yaml").write_text(
+        f"""\
+pipeline: 1
+nodes:
+  a: {{op: gradient, params: {{width: 64, height: 48, end: white}}}}
+outputs:
+  o: {{from: a, path: o.{suffix}}}
+"""
+    )
+    done = command("run", "x.yaml", "--no-cache", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.skipif(choose("auto") != "cpu", reason="this machine has an accelerator, which only torch can use")
 def test_a_classical_pipeline_runs_without_torch(tmp_path: Path) -> None:
     """Loading it takes longer than most pipelines."""
