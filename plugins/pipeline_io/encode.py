@@ -23,6 +23,8 @@ Suffix = Literal[
     "jpg",
     "jpeg",
     "webp",
+    "avif",
+    "jxl",
     "tif",
     "tiff",
     "bmp",

@@ -22,8 +22,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline_io import encode_image, encode_mask, encode_table, icc, load_image, load_mask, load_table
+from pipeline_io.target import KINDS
 
 from pipeline_core import File, Image, Mask, OperationError, Table
+from pipeline_core.plugins import catalogue
 
 SRGB, LINEAR = "srgb_rec709_scene", "lin_rec709_scene"
 INFER = encode_image.__operation__.infer  # type: ignore[attr-defined]  # left there by @operation
@@ -422,3 +424,8 @@ def test_a_table_that_can_not_be_read_says_where(tmp_path: Path, name: str, cont
     (tmp_path / name).write_bytes(content)
     with pytest.raises(OperationError, match=re.escape(told)):
         load_table(path=tmp_path / name)
+
+
+def test_every_kind_of_file_that_is_written_can_be_asked_for_by_its_suffix() -> None:
+    offered = catalogue().encoders("Image")
+    assert {suffix for suffix in KINDS if [o.name for o in offered.get(suffix, ())] != ["encode_image"]} == set()
