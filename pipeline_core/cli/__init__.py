@@ -118,5 +118,4 @@ def _leave(code: int) -> Any:
         sys.stderr.flush()
     if code == EXIT_INTERRUPTED:
         os._exit(code)  # an operation that does not report progress may still be running; don't wait for it
-    if "OpenImageIO" not in sys.modules:  # whose binding would list all that it still holds, in hundreds of lines
-        sys.exit(code)
+    sys.exit(code)
