@@ -116,7 +116,8 @@ class Raster:
     def pixels(self) -> torch.Tensor:
         """`(B, C, H, W)` float32; integers as 0..1, floats as they are, never clipped.
 
-        A view of the buffer where it is float32, else a fresh tensor.
+        A view of the buffer where it is float32 (and, as an array, can be written to and is not read backwards), else a fresh
+        tensor.
         """
         import torch
 
@@ -124,7 +125,9 @@ class Raster:
         if isinstance(buffer, np.ndarray):
             # Converting in numpy: torch has no arithmetic for uint16.
             floats = _to_float(buffer)
-            buffer = torch.from_numpy(floats if floats.flags.writeable else floats.copy())  # torch has no read-only
+            # torch knows neither what can't be written to nor what is read backwards.
+            fits = floats.flags.writeable and min(floats.strides) >= 0
+            buffer = torch.from_numpy(floats if fits else floats.copy())
         elif buffer.dtype != torch.float32:
             scale = FULL_SCALE.get(self.dtype)
             buffer = buffer.to(torch.float32)

@@ -174,3 +174,10 @@ def test_the_y_of_a_coordinate_is_no_brightness() -> None:
     image = Image(np.full((1, 1, 1, 6), 0.5, np.float32), channels=names, alpha="straight")
     assert image.color_indices == [0, 5]
     assert image.associate().array[0, 0, 0].tolist() == [0.25, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_pixels_of_an_array_that_is_read_backwards(dtype: str) -> None:
+    array = np.arange(2 * 3 * 4).reshape(1, 2, 3, 4).astype(dtype)[:, ::-1, ::-1]
+    pixels = Image(array, channels=("R", "G", "B", "A"), alpha="straight").pixels
+    assert np.array_equal(pixels.numpy(), Image(array.copy(), channels=("R", "G", "B", "A"), alpha="straight").pixels)
