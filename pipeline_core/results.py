@@ -184,11 +184,7 @@ class Results:
                 if self._recalled[0]:  # what it is made of is needed after all
                     self._recalled = (0, 0.0)
                     self._look_up(
-                        [
-                            step
-                            for step in self.steps
-                            if step.index not in self._refused and not self.is_there(step.index)
-                        ]
+                        [s for s in self.steps if s.index not in self._refused and not self.is_there(s.index)]
                     )
                 return None
             self._read.add(index)

@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from pipeline_core.cache import Cache
 
 
+LIGHT, HEAVY = 1e-4, 2e-2
+"""Seconds of a step up to which one thread alone is quicker, since handing over the interpreter takes as long; and from
+which an operation counts as one that may take long, whatever it did before."""
+
+
 @dataclass
 class Result:
     """What a run gave. `failures` is empty unless the run was told to keep going."""
@@ -63,11 +68,6 @@ class Result:
     saved_seconds: float = 0.0
     peak_bytes: int = 0
     kept: tuple[str, ...] = ()
-
-
-LIGHT, HEAVY = 1e-4, 2e-2
-"""Seconds of a step up to which one thread alone is quicker, since handing over the interpreter takes as long; and from
-which an operation counts as one that may take long, whatever it did before."""
 
 
 class Interrupted(KeyboardInterrupt):
