@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline_core.folders import Checkpoint
     from pipeline_core.hookspecs import hookimpl
     from pipeline_core.image import Alpha, AnyRaster, File, Image, ImageSet, Mask, Table
+    from pipeline_core.kernels import Pixels, load_kernels
     from pipeline_core.model import Model
     from pipeline_core.operation import operation
     from pipeline_core.rows import RowFile, Rows
@@ -48,6 +49,7 @@ _HOMES = {
     "folders": ("Checkpoint",),
     "hookspecs": ("hookimpl",),
     "image": ("Alpha", "AnyRaster", "File", "Image", "ImageSet", "Mask", "Table"),
+    "kernels": ("Pixels", "load_kernels"),
     "model": ("Model",),
     "operation": ("operation",),
     "rows": ("RowFile", "Rows"),
@@ -73,6 +75,7 @@ __all__ = [
     "OutputError",
     "Pipeline",
     "PipelineError",
+    "Pixels",
     "PluginError",
     "RowFile",
     "Rows",
@@ -86,6 +89,7 @@ __all__ = [
     "each_tile",
     "empty",
     "hookimpl",
+    "load_kernels",
     "operation",
     "plan",
     "progress",

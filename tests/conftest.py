@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -51,3 +52,16 @@ def command() -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """What the plugins' kernels in C are needed for; skipped where nothing can have built them."""
+    import pipeline_compose
+
+    from pipeline_core import load_kernels
+
+    if load_kernels(pipeline_compose.__file__) is None:
+        if shutil.which("cc") is None:
+            pytest.skip("no C compiler here, and no kernels")
+        pytest.fail("the kernels are not built of what kernels.c says now: run 'make setup'")

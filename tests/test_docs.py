@@ -9,6 +9,7 @@ How a block is treated follows from its language:
     console   lines after `$ ` are run; the lines below must be among what the command says. Times, sizes and keys may
               differ; `...` stands for anything.
     python    is run; a comment behind a `print(...)` is what it prints
+    c         is compiled by tests/core/test_kernels.py
     text, or under `<!-- not run: reason -->`: nothing is done
 
 `<!-- file: path -->` above a block says that it is that file, word for word.
@@ -44,7 +45,7 @@ PAGES = sorted(
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     if path.name not in GENERATED
 )
-LANGUAGES = {"yaml", "json", "toml", "console", "python", "text", "sh"}
+LANGUAGES = {"yaml", "json", "toml", "console", "python", "text", "sh", "c"}
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 
 

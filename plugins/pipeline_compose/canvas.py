@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline_compose.arrays import Array, empty, namespace, pixels_of
-from pipeline_compose.beside import lie_beside, merge_beside
+from pipeline_compose.compiled import can_merge, merge_compiled
 from pipeline_compose.layers import both_ways, with_alpha_channel, with_alpha_last, write
 from pipeline_compose.operators import Rule, blended
 from pipeline_compose.placement import Patch, Size, cut, patches_of
 from pipeline_compose.scatter import scattered
-from pipeline_compose.shares import goes_by_shares, merge_by_shares
-from pipeline_core import Alpha, AnyRaster, Image, Mask, Scratch, each_tile
+from pipeline_core import Alpha, AnyRaster, Image, Mask, each_tile
 
 BAND = 1 << 17
 """Pixels that one core works on at once: the planes of a few steps lie in a cache, and take longer than it takes to call."""
@@ -87,36 +86,26 @@ def draw(canvas: Image, base: Image, layer: Layer) -> None:
         for patch in patches:
             _draw_patch(canvas, base, layer, patch)
         return
-    if lie_beside(canvas, base, layer.top, layer.groups, layer.rule):
-        for patch in patches:
-            mask = layer.mask and cut(layer.mask, patch.top if layer.mask_moves else patch.base)
-            place, below = (image.buffer[:, patch.base[0], patch.base[1]] for image in (canvas, base))
-            above = layer.top.buffer[:, patch.top[0], patch.top[1]]
-            merge_beside(place, below, above, mask, layer.opacity, layer.rule, alpha=canvas.alpha != "none")
-        return
+    compiled = can_merge(layer.rule, layer.groups, canvas, base, layer.top, layer.mask)
     bands = [band for patch in patches for band in _bands(patch)]
-    scratch = Scratch()
-    if len(bands) <= FEW:
-        for band in bands:
-            _draw_patch(canvas, base, layer, band, scratch)
-    else:
-        each_tile(1, len(bands), (1, 1), lambda rows, _: _draw_patch(canvas, base, layer, bands[rows.start], scratch))
+
+    def work(rows: slice, _: slice) -> None:
+        for band in bands[rows]:
+            _draw_patch(canvas, base, layer, band, compiled=compiled)
+
+    each_tile(1, len(bands), (1, 1) if len(bands) > FEW else (1, FEW), work)
 
 
-def _draw_patch(canvas: Image, base: Image, layer: Layer, patch: Patch, scratch: Scratch | None = None) -> None:
+def _draw_patch(canvas: Image, base: Image, layer: Layer, patch: Patch, *, compiled: bool = False) -> None:
     below, above = cut(base, patch.base), cut(layer.top, patch.top)
     mask = layer.mask and cut(layer.mask, patch.top if layer.mask_moves else patch.base)
-    out = canvas.buffer[:, patch.base[0], patch.base[1]]
     for names in layer.groups:
+        if compiled:
+            merge_compiled(cut(canvas, patch.base), below, above, mask, names, layer.opacity, layer.rule)
+            continue
         with np.errstate(all="ignore"):  # formulas put right what a division by 0 gave
-            if scratch is not None and goes_by_shares(layer.rule, below, above):
-                amount: Array = np.float32(layer.opacity)
-                if mask is not None:
-                    amount = amount * mask.array[..., 0]
-                merge_by_shares(out, below, above, names, layer.rule, amount, canvas.channels, canvas.alpha, scratch)
-                continue
             merged = _merge(below, above, mask, names, layer, patch)
-            write(merged, out, canvas.channels, names, canvas.alpha)
+            write(merged, canvas.buffer[:, patch.base[0], patch.base[1]], canvas.channels, names, canvas.alpha)
 
 
 def _spread(layer: Layer, base: Image) -> Layer:

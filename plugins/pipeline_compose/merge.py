@@ -23,7 +23,7 @@ def _reach(operation: str = "over", extent: str = "base", **params: Any) -> floa
 
 
 @operation(
-    version=4,
+    version=5,
     support=_reach,
     aliases=(
         "composite",
@@ -111,7 +111,7 @@ def _grown(
     return grown, mask and on_clear(mask, (x, y), frame, base.wrap), (at[0] + x, at[1] + y)
 
 
-@operation(version=2, support=0, aliases=("dissolve", "lerp", "crossfade"))
+@operation(version=3, support=0, aliases=("dissolve", "lerp", "crossfade"))
 def mix(base: Image, top: Image, *, amount: Annotated[Unit, Field(description="0 is base, 1 is top")] = 0.5) -> Image:
     """Mix two images, as Nuke's Dissolve.
 
@@ -123,7 +123,7 @@ def mix(base: Image, top: Image, *, amount: Annotated[Unit, Field(description="0
     return merge(base, top, operation=_copy(top), opacity=amount)
 
 
-@operation(version=2, support=0, aliases=("masked_mix",))
+@operation(version=3, support=0, aliases=("masked_mix",))
 def keymix(
     base: Image,
     top: Image,

@@ -42,7 +42,7 @@ class _Leaf(NamedTuple):
     set: Layer
 
 
-@operation(version=3, aliases=("merge_layers", "composite_layers", "psd", "image_stack"))
+@operation(version=4, aliases=("merge_layers", "composite_layers", "psd", "image_stack"))
 def layer_stack(
     base: Image,
     images: list[Image],

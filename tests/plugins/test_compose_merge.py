@@ -11,6 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_compose import merge, operations
+from pipeline_compose.blend import NON_SEPARABLE, SEPARABLE
+from pipeline_compose.compiled import BLENDS, can_merge
 from pipeline_compose.operators import RULES, Operator
 
 from pipeline_core import Image, Mask, OperationError
@@ -102,30 +104,20 @@ def test_strips_are_the_whole_to_the_bit(operator: Operator) -> None:
     assert np.array_equal(np.concatenate([strip(start) for start in range(0, 31, 7)], axis=1), whole)
 
 
-@pytest.mark.parametrize("operator", WITHOUT_GRAINS)
-@pytest.mark.parametrize(("channels", "alpha"), [("RGBA", "associated"), ("RGB", "none"), ("Y", "none")])
-def test_values_merged_where_they_lie_have_the_bits_of_planes(
-    operator: Operator, channels: str, alpha: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    random = np.random.default_rng(1)
-    base, top = (
-        Image(random.random((batch, 31, 37, len(channels)), np.float32), channels=tuple(channels), alpha=alpha)
-        for batch in (1, 2)
-    )
-    calls: list[dict[str, Any]] = [{}, {"opacity": 0.3}, {"mask": mask(1, width=37, height=31), "opacity": 0.7}]
-    found = [merge(base, top, operation=operator, **params).array for params in calls]
-    monkeypatch.setattr("pipeline_compose.beside.STRIP", 100)
-    strips = [merge(base, top, operation=operator, **params).array for params in calls]
-    monkeypatch.setattr("pipeline_compose.canvas.lie_beside", lambda *_: False)
-    planes = [merge(base, top, operation=operator, **params).array for params in calls]
-    for params, one, two, three in zip(calls, found, strips, planes, strict=True):
-        assert np.array_equal(one, two, equal_nan=True)
-        np.testing.assert_allclose(one, three, rtol=0, atol=1e-6 if params else 0)
+COMPILED = [name for name in OPERATORS if RULES[name].fractions]
 
 
-@pytest.mark.parametrize("operator", [name for name in OPERATORS if RULES[name].fractions])
+def test_every_operator_told_by_what_is_seen_is_compiled(compiled: None) -> None:
+    top, base = picture(1), picture(2)
+    assert [name for name in OPERATORS if can_merge(RULES[name], [["R", "G", "B"]], top, base, None)] == COMPILED
+    assert {RULES[name].blend for name in COMPILED} - {None} == {(SEPARABLE | NON_SEPARABLE)[name] for name in BLENDS}
+
+
+@pytest.mark.parametrize("operator", COMPILED)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
-def test_shares_give_what_formulas_give(operator: Operator, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_gives_what_formulas_give(
+    operator: Operator, dtype: str, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random = np.random.default_rng(2)
     values = random.integers(0, 256, (2, 24, 7, 4)) / 255
     values[0, :12, :, 3] = values[1, 6:18, :, 3] = 1  # some bands are opaque
@@ -133,18 +125,37 @@ def test_shares_give_what_formulas_give(operator: Operator, dtype: str, monkeypa
     scale = float(np.iinfo(dtype).max) if dtype.startswith("u") else 1.0
     top, base = (Image((some * scale).astype(dtype)[None], channels=RGBA, alpha="straight") for some in values)
     plain = Image(base.buffer[..., :3])
+    twisted = Image(np.ascontiguousarray(base.buffer[..., [3, 2, 0, 1]]), channels=tuple("ABRG"), alpha="straight")
+    two = base.with_buffer(np.concatenate([base.buffer, base.buffer[:, ::-1]]))
     inside = Mask(random.random((2, 24, 7, 1), np.float32))
-    for below in (base, plain, base.associate()):
+    for below, above in (
+        *((below, above) for below in (base, plain, base.associate()) for above in (top, top.associate())),
+        (two, top), (base, plain), (plain, plain), (twisted, top),
+    ):  # fmt: skip
         for params in ({}, {"opacity": 0.3}, {"mask": inside, "opacity": 0.7}):
             with monkeypatch.context() as patched:
-                patched.setattr("pipeline_compose.canvas.goes_by_shares", lambda *_: False)
-                expected = merge(below, top, operation=operator, **params)  # type: ignore[arg-type]  # a mix
+                patched.setattr("pipeline_compose.canvas.can_merge", lambda *_: False)
+                expected = merge(below, above, operation=operator, **params)  # type: ignore[arg-type]  # a mix
                 patched.undo()
-                found = merge(below, top, operation=operator, **params)  # type: ignore[arg-type]  # a mix
+                found = merge(below, above, operation=operator, **params)  # type: ignore[arg-type]  # a mix
                 patched.setattr("pipeline_compose.canvas.BAND", 21)
-                bands = merge(below, top, operation=operator, **params)  # type: ignore[arg-type]  # a mix
+                bands = merge(below, above, operation=operator, **params)  # type: ignore[arg-type]  # a mix
             close(found, expected, 3e-6)
             assert np.array_equal(bands.array, found.array)
+
+
+@pytest.mark.parametrize("operator", COMPILED)
+def test_compiled_meets_light_above_1_and_what_is_no_number_as_formulas_do(
+    operator: Operator, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = np.array([-1, -0.25, 0, 0.25, 0.5, 1, 1.5, 40, np.inf, np.nan], np.float32)
+    base, top = (
+        np.tile(colors[None, None, :, None], (1, 1, 1, 3)) for colors in (np.repeat(odd, 10), np.tile(odd, 10))
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline_compose.canvas.can_merge", lambda *_: False)
+        expected = merge(Image(base), Image(top), operation=operator).array
+    np.testing.assert_allclose(merge(Image(base), Image(top), operation=operator).array, expected, rtol=2e-6, atol=1e-6)
 
 
 def test_opaque_top_hides_base() -> None:

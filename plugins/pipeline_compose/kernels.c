@@ -1,0 +1,296 @@
+/* Merging by shares: the alphas tell what part of each colour the result has, once for all channels.
+ *
+ * Of straight colours c, with t, b for top and base, ta, ba for their alphas and Ft, Fb for Porter and Duff's fractions:
+ * c = (ta Ft ct + ba Fb cb) / (ta Ft + ba Fb), and for a blend mode a third share, ta ba, of B(cb, ct). So no colour is
+ * multiplied by its alpha first and divided by it at the end, and a picture without alpha keeps its bits. The formulas
+ * are those of porter_duff.py and blend.py, where their sources are said; tests hold these against them.
+ */
+#include <pixels.h>
+
+enum { NONE, STRAIGHT, ASSOCIATED }; /* alpha states */
+
+enum { NOTHING, ALL, INSIDE, OUTSIDE }; /* porter_duff.Seen */
+
+/* In the order of `compiled.BLENDS`. */
+enum {
+    NO_BLEND,
+    MULTIPLY, SCREEN, OVERLAY, DARKEN, LIGHTEN, COLOR_DODGE, COLOR_BURN, HARD_LIGHT, SOFT_LIGHT, DIFFERENCE, EXCLUSION,
+    LINEAR_BURN, LINEAR_DODGE, VIVID_LIGHT, LINEAR_LIGHT, PIN_LIGHT, HARD_MIX, SUBTRACT, DIVIDE,
+    GRAIN_EXTRACT, GRAIN_MERGE,
+    HUE, SATURATION, COLOR, LUMINOSITY, DARKER_COLOR, LIGHTER_COLOR
+};
+
+#define MOST_COLORS 4
+
+typedef struct {
+    Pixels pixels;
+    int alpha;                     /* its state */
+    int colors[MOST_COLORS], last; /* which channels are the colours, and which is alpha */
+} Side;
+
+/* --- blend functions of the backdrop b and the source s ----------------------------------------------------------- */
+
+INLINE Lanes held(Lanes value, Lanes b, Lanes s) {
+    return least(most(value, least(least(b, s), all(0))), most(most(b, s), all(1)));
+}
+
+INLINE Lanes screen(Lanes b, Lanes s) { return b + s - b * s; }
+
+INLINE Lanes hard_light(Lanes b, Lanes s) { return pick(s <= 0.5f, b * (2 * s), screen(b, 2 * s - 1)); }
+
+INLINE Lanes color_dodge(Lanes b, Lanes s) {
+    Lanes room = 1 - s, quotient = pick(room > 0, b / room, all(INFINITY));
+    return held(pick(b == 0, all(0), quotient), b, s);
+}
+
+INLINE Lanes color_burn(Lanes b, Lanes s) {
+    Lanes quotient = pick(s > 0, (1 - b) / s, all(INFINITY));
+    return held(pick(b == 1, all(1), 1 - quotient), b, s);
+}
+
+INLINE Lanes soft_light(Lanes b, Lanes s) {
+    Lanes lifted = pick(b <= 0.25f, ((16 * b - 12) * b + 4) * b, root(most(b, all(0))));
+    return b + (2 * s - 1) * pick(s <= 0.5f, b * (1 - b), lifted - b);
+}
+
+INLINE Lanes vivid_light(Lanes b, Lanes s) {
+    Lanes lit = pick(s <= 0.5f, color_burn(b, 2 * s), color_dodge(b, 2 * s - 1));
+    return pick(s == 0, all(0), pick(s == 1, all(1), lit));
+}
+
+INLINE Lanes pin_light(Lanes b, Lanes s) { return pick(s <= 0.5f, least(b, 2 * s), most(b, 2 * s - 1)); }
+
+INLINE Lanes hard_mix(Lanes b, Lanes s) {
+    Lanes beyond = b + s - 1;
+    Picks exact = magnitude(beyond) < 1e-6f;
+    return pick((exact & (b > 0.5f)) | (~exact & (beyond > 0)), all(1), all(0));
+}
+
+INLINE Lanes divide(Lanes b, Lanes s) {
+    Lanes quotient = pick(s > 0, b / s, all(INFINITY));
+    return held(pick(b == 0, all(0), quotient), b, s);
+}
+
+#define AT(plane, i) (*(Lanes *)((plane) + (i)))
+#define OF(plane, i) (*(const Lanes *)((plane) + (i)))
+#define EACH for (int i = 0; i < n; i += LANES)
+#define BLEND(formula)                                                                                                 \
+    EACH {                                                                                                             \
+        Lanes b = OF(backdrop, i), s = OF(source, i);                                                                  \
+        AT(out, i) = (formula);                                                                                        \
+    }                                                                                                                  \
+    break
+
+INLINE void blend_plane(int blend, float *restrict out, const float *restrict backdrop, const float *restrict source,
+                        int n) {
+    switch (blend) {
+    case MULTIPLY: BLEND(b * s);
+    case SCREEN: BLEND(screen(b, s));
+    case OVERLAY: BLEND(hard_light(s, b));
+    case DARKEN: BLEND(least(b, s));
+    case LIGHTEN: BLEND(most(b, s));
+    case COLOR_DODGE: BLEND(color_dodge(b, s));
+    case COLOR_BURN: BLEND(color_burn(b, s));
+    case HARD_LIGHT: BLEND(hard_light(b, s));
+    case SOFT_LIGHT: BLEND(soft_light(b, s));
+    case DIFFERENCE: BLEND(magnitude(b - s));
+    case EXCLUSION: BLEND(b + s - 2 * b * s);
+    case LINEAR_BURN: BLEND(held(b + s - 1, b, s));
+    case LINEAR_DODGE: BLEND(held(b + s, b, s));
+    case VIVID_LIGHT: BLEND(vivid_light(b, s));
+    case LINEAR_LIGHT: BLEND(held(b + 2 * s - 1, b, s));
+    case PIN_LIGHT: BLEND(pin_light(b, s));
+    case HARD_MIX: BLEND(hard_mix(b, s));
+    case SUBTRACT: BLEND(held(b - s, b, s));
+    case DIVIDE: BLEND(divide(b, s));
+    case GRAIN_EXTRACT: BLEND(held(b - s + 0.5f, b, s));
+    case GRAIN_MERGE: BLEND(held(b + s - 0.5f, b, s));
+    default: break;
+    }
+}
+
+typedef struct {
+    Lanes r, g, b;
+} Rgb;
+
+INLINE Lanes luma(Rgb c) { return 0.3f * c.r + 0.59f * c.g + 0.11f * c.b; }
+INLINE Lanes most_of(Rgb c) { return most(most(c.r, c.g), c.b); }
+INLINE Lanes least_of(Rgb c) { return least(least(c.r, c.g), c.b); }
+
+INLINE Rgb with_saturation(Rgb c, Lanes wanted) {
+    Lanes low = least_of(c), spread = most_of(c) - low, ratio = pick(spread > 0, wanted / spread, all(0));
+    return (Rgb){(c.r - low) * ratio, (c.g - low) * ratio, (c.b - low) * ratio};
+}
+
+INLINE Rgb with_luma(Rgb c, Lanes wanted, Rgb b, Rgb s) {
+    Lanes shift = wanted - luma(c);
+    Rgb moved = {c.r + shift, c.g + shift, c.b + shift};
+    Lanes low = least(least(least_of(b), least_of(s)), all(0)), high = most(most(most_of(b), most_of(s)), all(1));
+    Lanes smallest = least_of(moved), largest = most_of(moved);
+    Lanes shrink = pick(smallest < low, (wanted - low) / (wanted - smallest), all(1));
+    shrink = pick(largest > high, shrink * (high - wanted) / (largest - wanted), shrink);
+    return (Rgb){wanted + (moved.r - wanted) * shrink, wanted + (moved.g - wanted) * shrink,
+                 wanted + (moved.b - wanted) * shrink};
+}
+
+INLINE Rgb chosen(Picks first, Rgb a, Rgb b) {
+    return (Rgb){pick(first, a.r, b.r), pick(first, a.g, b.g), pick(first, a.b, b.b)};
+}
+
+#define BLEND_COLOR(formula)                                                                                           \
+    EACH {                                                                                                             \
+        Rgb b = {OF(backdrop[0], i), OF(backdrop[1], i), OF(backdrop[2], i)};                                          \
+        Rgb s = {OF(source[0], i), OF(source[1], i), OF(source[2], i)};                                                \
+        Rgb c = (formula);                                                                                             \
+        AT(out[0], i) = c.r, AT(out[1], i) = c.g, AT(out[2], i) = c.b;                                                 \
+    }                                                                                                                  \
+    break
+
+INLINE void blend_colors(int blend, Plane *restrict out, const Plane *restrict backdrop, const Plane *restrict source,
+                         int n) {
+    switch (blend) {
+    case HUE: BLEND_COLOR(with_luma(with_saturation(s, most_of(b) - least_of(b)), luma(b), b, s));
+    case SATURATION: BLEND_COLOR(with_luma(with_saturation(b, most_of(s) - least_of(s)), luma(b), b, s));
+    case COLOR: BLEND_COLOR(with_luma(s, luma(b), b, s));
+    case LUMINOSITY: BLEND_COLOR(with_luma(b, luma(s), b, s));
+    case DARKER_COLOR: BLEND_COLOR(chosen(luma(s) < luma(b), s, b));
+    case LIGHTER_COLOR: BLEND_COLOR(chosen(luma(s) > luma(b), s, b));
+    default: break;
+    }
+}
+
+/* --- shares -------------------------------------------------------------------------------------------------------- */
+
+INLINE void fill(float *plane, float value, int n) {
+    for (int i = 0; i < n; i++) plane[i] = value;
+}
+
+/* The colours as they are stored, and alpha, 1 where there is none. */
+INLINE void load_side(const Side *side, int count, ptrdiff_t y, ptrdiff_t x, int n, Plane *restrict planes,
+                      float *restrict alpha) {
+    const char *at = pixel_at(&side->pixels, y, x);
+    int in_order = count == 3 && side->alpha != NONE && side->last == 3 && side->colors[0] == 0 &&
+                   side->colors[1] == 1 && side->colors[2] == 2;
+    ptrdiff_t four = side->pixels.dtype == FLOAT32 ? 16 : side->pixels.dtype == UINT8 ? 4 : 8;
+    if (in_order && side->pixels.pixel == four) {
+        load_four(planes, at, side->pixels.dtype, n);
+        for (int i = 0; i < n; i++) alpha[i] = planes[3][i];
+        return;
+    }
+    for (int k = 0; k < count; k++) load(planes[k], at, side->pixels.pixel, side->colors[k], side->pixels.dtype, n);
+    if (side->alpha == NONE)
+        fill(alpha, 1.0f, n);
+    else
+        load(alpha, at, side->pixels.pixel, side->last, side->pixels.dtype, n);
+}
+
+/* How much is seen of one picture, where `other` is the other's alpha. */
+INLINE void fraction(int seen, float *restrict plane, const float *restrict other, int n) {
+    if (seen == OUTSIDE)
+        for (int i = 0; i < n; i++) plane[i] = 1.0f - other[i];
+    else if (seen == INSIDE)
+        for (int i = 0; i < n; i++) plane[i] = other[i];
+    else
+        fill(plane, seen == ALL ? 1.0f : 0.0f, n);
+}
+
+/* Colours divided by alpha; where alpha is 0 they stay as they are. */
+INLINE void straighten(Plane *restrict planes, const Plane *restrict stored, const float *restrict alpha, int count,
+                       int n) {
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < n; i++) planes[k][i] = stored[k][i] / (alpha[i] == 0.0f ? 1.0f : alpha[i]);
+}
+
+INLINE int is_one(const float *plane, int n) {
+    int all = 1;
+    for (int i = 0; i < n; i++) all &= plane[i] == 1.0f;
+    return all;
+}
+
+/* Top merged with base, written to out, which is float32 and may be base itself. `amounts`, a picture of one channel or
+ * of none (at = 0), times `opacity` is how much of the result is mixed into base. */
+KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *amounts, float opacity, int count,
+              int of_top, int of_base, int blend, ptrdiff_t height, ptrdiff_t width) {
+    Plane t[MOST_COLORS], b[MOST_COLORS], straight_t[MOST_COLORS], straight_b[MOST_COLORS], blended[MOST_COLORS];
+    Plane ta, ba, share_t, share_b, share_m, coverage, amount;
+    int mixes = amounts->at != 0 || opacity != 1.0f;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            load_side(top, count, y, x, n, t, ta);
+            load_side(base, count, y, x, n, b, ba);
+            if (of_top == NOTHING) /* 0 times what is no number is none */
+                for (int k = 0; k < count; k++) fill(t[k], 0.0f, n);
+            if (of_base == NOTHING && !mixes)
+                for (int k = 0; k < count; k++) fill(b[k], 0.0f, n);
+            if (mixes) {
+                fill(amount, opacity, n);
+                if (amounts->at != 0) {
+                    load(amount, pixel_at(amounts, y, x), amounts->pixel, 0, amounts->dtype, n);
+                    for (int i = 0; i < n; i++) amount[i] *= opacity;
+                }
+            }
+            fraction(of_top, share_t, ba, n);
+            fraction(of_base, share_b, ta, n);
+            if (mixes) /* base is left where there is nothing of the result */
+                for (int i = 0; i < n; i++) {
+                    share_t[i] *= amount[i];
+                    share_b[i] = 1.0f - (1.0f - share_b[i]) * amount[i];
+                }
+            if (blend != NO_BLEND) {
+                for (int i = 0; i < n; i++) share_m[i] = ta[i] * ba[i];
+                if (mixes)
+                    for (int i = 0; i < n; i++) share_m[i] *= amount[i];
+            }
+            /* The alpha of the result, which is that of the operator without its blend function's part: W3C, 5. */
+            if (blend != NO_BLEND)
+                for (int i = 0; i < n; i++) {
+                    float only_top = ta[i] * share_t[i];
+                    coverage[i] = only_top + ba[i];
+                }
+            else
+                for (int i = 0; i < n; i++) coverage[i] = ta[i] * share_t[i] + ba[i] * share_b[i];
+            if (top->alpha != ASSOCIATED)
+                for (int i = 0; i < n; i++) share_t[i] *= ta[i];
+            if (base->alpha != ASSOCIATED)
+                for (int i = 0; i < n; i++) share_b[i] *= ba[i];
+            if (out->alpha == STRAIGHT && !is_one(coverage, n))
+                for (int i = 0; i < n; i++) {
+                    float divisor = coverage[i] == 0.0f ? 1.0f : coverage[i];
+                    share_t[i] /= divisor;
+                    share_b[i] /= divisor;
+                    if (blend != NO_BLEND) share_m[i] /= divisor;
+                }
+            if (blend != NO_BLEND) {
+                const Plane *source = t, *backdrop = b;
+                if (top->alpha == ASSOCIATED) {
+                    straighten(straight_t, t, ta, count, n);
+                    source = straight_t;
+                }
+                if (base->alpha == ASSOCIATED) {
+                    straighten(straight_b, b, ba, count, n);
+                    backdrop = straight_b;
+                }
+                if (blend >= HUE)
+                    blend_colors(blend, blended, backdrop, source, n);
+                else
+                    for (int k = 0; k < count; k++) blend_plane(blend, blended[k], backdrop[k], source[k], n);
+                for (int k = 0; k < count; k++)
+                    for (int i = 0; i < n; i++)
+                        t[k][i] = (b[k][i] * share_b[i] + t[k][i] * share_t[i]) + blended[k][i] * share_m[i];
+            } else {
+                for (int k = 0; k < count; k++)
+                    for (int i = 0; i < n; i++) t[k][i] = t[k][i] * share_t[i] + b[k][i] * share_b[i];
+            }
+            char *to = pixel_at(&out->pixels, y, x);
+            int in_order = count == 3 && out->alpha != NONE && out->last == 3 && out->pixels.pixel == 16 &&
+                           out->colors[0] == 0 && out->colors[1] == 1 && out->colors[2] == 2;
+            if (in_order) {
+                for (int i = 0; i < n; i++) t[3][i] = coverage[i];
+                store_four(to, t, n);
+                continue;
+            }
+            for (int k = 0; k < count; k++) store(to, out->pixels.pixel, out->colors[k], t[k], n);
+            if (out->alpha != NONE) store(to, out->pixels.pixel, out->last, coverage, n);
+        }
+}
