@@ -209,9 +209,11 @@ def table(module: str, comparisons: Callable[[bool], Comparisons]) -> argparse.N
 
 def process(command: Sequence[str | Path], **environment: str) -> Job:
     """A job that runs a command to its end. RuntimeError with what it said last where it fails."""
+    # What is installed has bytecode of its sources; ours shall have it, too, where they are edited.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def run() -> None:
-        done = subprocess.run(command, check=False, capture_output=True, env={**os.environ, **environment})
+        done = subprocess.run(command, check=False, capture_output=True, env={**inherited, **environment})
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"]
             raise RuntimeError(f"{Path(command[0]).name}: exit {done.returncode}, {said[-1]}")

@@ -21,3 +21,17 @@ def held() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Within `held`: something long is done, so it is collected after all, but for what was there before."""
+    was_on = gc.isenabled()
+    gc.freeze()
+    gc.enable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if not was_on:
+            gc.disable()

@@ -6,10 +6,9 @@ import os
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import networkx
 
 from pipeline_core.errors import (
     MAX_PROBLEMS,
@@ -29,6 +28,8 @@ from pipeline_core.schema import Checker, checker, plain, show
 from pipeline_core.spec import CachePolicy, NodeSpec, Spec, expand_home, given_params, references, substitute
 
 if TYPE_CHECKING:
+    import networkx
+
     Network = networkx.DiGraph[str]  # generic in the type stubs only
 
 MAX_COMPARISONS = 20_000
@@ -77,9 +78,13 @@ class Graph:
     params: dict[str, Any]
     nodes: dict[str, Node]
     targets: dict[str, Target]
-    network: Network
     order: tuple[str, ...]
     warnings: list[Problem] = field(default_factory=list)
+
+    @cached_property
+    def network(self) -> Network:
+        """Nodes and links as networkx has them, with all its algorithms for those who ask about the graph."""
+        return _network(self.nodes)
 
     def where(self, node: Node, *path: str) -> Location | None:
         """The place of a node, or of something in it, in the pipeline file."""
@@ -132,20 +137,15 @@ class _Builder:
     def build(self) -> Graph:
         for name, node in self.spec.nodes.items():
             self.node(name, node)
-        network: Network = networkx.DiGraph()
-        network.add_nodes_from(self.nodes)
-        network.add_edges_from(
-            (link.node, name) for name, node in self.nodes.items() for links in node.links.values() for link in links
-        )
-        order = self.in_order(network)
+        order = self.in_order()
         self.kinds(order)
-        targets = self.targets(network)
+        targets = self.targets()
         if self.problems:
             raise GraphError(problems=self.problems)
-        self.unused(network, targets)
+        self.unused(targets)
         encoders = [target.encoder for target in targets.values() if target.encoder]
         return Graph(
-            self.spec, self.catalogue, self.params, self.nodes, targets, network, (*order, *encoders),
+            self.spec, self.catalogue, self.params, self.nodes, targets, (*order, *encoders),
             in_file_order(self.warnings),
         )  # fmt: skip
 
@@ -298,11 +298,29 @@ class _Builder:
 
     # --- the network ---
 
-    def in_order(self, network: Network) -> tuple[str, ...]:
-        try:
-            return tuple(networkx.topological_sort(network))
-        except networkx.NetworkXUnfeasible:
-            pass
+    def in_order(self) -> tuple[str, ...]:
+        """Every node after those that it reads, as far as no loop is in the way; loops are reported."""
+        readers: dict[str, list[str]] = {name: [] for name in self.nodes}
+        missing = dict.fromkeys(self.nodes, 0)
+        for name, node in self.nodes.items():
+            for links in node.links.values():
+                for link in links:
+                    readers[link.node].append(name)
+                    missing[name] += 1
+        order = [name for name, count in missing.items() if not count]
+        for name in order:  # which grows meanwhile
+            for reader in readers[name]:
+                missing[reader] -= 1
+                if not missing[reader]:
+                    order.append(reader)
+        if len(order) == len(missing):
+            return tuple(order)
+        return self.without_loops()
+
+    def without_loops(self) -> tuple[str, ...]:
+        import networkx
+
+        network = _network(self.nodes)
         loops: set[str] = set()
         for component in networkx.strongly_connected_components(network):
             first = next(name for name in self.nodes if name in component) if len(component) > 1 else min(component)
@@ -347,7 +365,7 @@ class _Builder:
 
     # --- outputs ---
 
-    def targets(self, network: Network) -> dict[str, Target]:
+    def targets(self) -> dict[str, Target]:
         for name in self.paths:
             if name not in self.spec.outputs:
                 hint = self.near(name, self.spec.outputs) or f"; the outputs are {listing(self.spec.outputs)}"
@@ -377,7 +395,6 @@ class _Builder:
             encoder = self.encoder(name, link, path)
             if encoder is not None:
                 self.nodes[encoder.name] = encoder
-                network.add_edge(link.node, encoder.name)
                 targets[name] = Target(name, link, path, encoder.name)
         return targets
 
@@ -438,12 +455,23 @@ class _Builder:
         wired = next(part.name for part in offered[0].inputs if not part.optional)
         return Node(f"{name}.{suffix}", offered[0], {wired: (link,)}, params, ("outputs", name), None, ("File",))
 
-    def unused(self, network: Network, targets: Mapping[str, Target]) -> None:
+    def unused(self, targets: Mapping[str, Target]) -> None:
         needed = set(needed_by([target.link.node for target in targets.values()], self.nodes))
         for name in self.spec.nodes:
             if name not in needed:
                 place = self.spec.where("nodes", name, key=True)
                 self.warnings.append(Problem(f"node '{name}' is not used by any output", place, warning=True))
+
+
+def _network(nodes: Mapping[str, Node]) -> Network:
+    import networkx  # here, since that takes longer than most graphs
+
+    network: Network = networkx.DiGraph()
+    network.add_nodes_from(nodes)
+    network.add_edges_from(
+        (link.node, name) for name, node in nodes.items() for links in node.links.values() for link in links
+    )
+    return network
 
 
 def _loop(network: Network, component: Collection[str], first: str) -> list[str]:

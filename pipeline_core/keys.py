@@ -155,13 +155,14 @@ def digest_file(path: Path) -> str:
     """blake3 of a file's content. OSError where it can't be read."""
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > 64 * CHUNK:
-            hasher = blake3(max_threads=blake3.AUTO)
-            if size <= MAPPED:
-                hasher.update_mmap(path)
-            else:  # what is mapped counts as memory of ours
-                chunk = memoryview(bytearray(64 * CHUNK))
-                while read := file.readinto(chunk):
-                    hasher.update(chunk[:read])
-            return hasher.hexdigest()
-        return blake3(file.read()).hexdigest()
+        if 64 * CHUNK < size <= MAPPED:
+            return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
+        # What is mapped counts as memory of ours, and what is read whole is fresh memory.
+        portion = 64 * CHUNK if size > MAPPED else CHUNK // 4
+        if size <= portion:
+            return blake3(file.read()).hexdigest()
+        hasher = blake3(max_threads=blake3.AUTO if size > MAPPED else 1)
+        chunk = memoryview(bytearray(portion))
+        while read := file.readinto(chunk):
+            hasher.update(chunk[:read])
+        return hasher.hexdigest()

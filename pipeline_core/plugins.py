@@ -40,6 +40,8 @@ class Catalogue:
     plugins: list[Plugin] = field(default_factory=list)
     conflicts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _by_plugin: dict[tuple[str, str], Operation] = field(default_factory=dict)
+    _offering: dict[str, dict[str, None]] = field(default_factory=dict)
+    """The plugins that offer a name."""
     _loaded: dict[tuple[str, str], Operation] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +64,8 @@ class Catalogue:
 
     def _offer(self, operation: Operation) -> None:
         self._by_plugin[operation.plugin, operation.name] = operation
-        offered = [plugin for plugin, name in self._by_plugin if name == operation.name]
+        offered = self._offering.setdefault(operation.name, {})
+        offered[operation.plugin] = None
         if len(offered) > 1:
             self.conflicts[operation.name] = tuple(sorted(offered))
             self.operations.pop(operation.name, None)
@@ -145,14 +148,14 @@ def catalogue(folder: Path | None = None) -> Catalogue:
             found[plugin.name] = remembered
     missing = {plugin.name: plugin for plugin in plugins if plugin.name not in found}
     for name, answer in _read_apart(list(missing)).items():
-        found[name] = _described(answer)
+        found[name] = _described(answer, missing[name])
         problems[name] = answer.get("problem", "")
         if not problems[name]:
             _remember(folder, missing[name], answer)
     made = Catalogue()
     for plugin in plugins:
         for operation in found[plugin.name]:
-            made._offer(replace(operation, plugin_version=plugin.version, source=plugin.source))
+            made._offer(operation)
         names = tuple(operation.name for operation in found[plugin.name])
         made.plugins.append(replace(plugin, operations=names, problem=problems.get(plugin.name, "")))
     return made
@@ -164,15 +167,22 @@ def catalogue_folder() -> Path:
     return cache_folder() / "catalogue"
 
 
-def _described(answer: Mapping[str, Any]) -> tuple[Operation, ...]:
-    return tuple(Operation.from_json(part) for part in answer["operations"])
+def _described(answer: Mapping[str, Any], plugin: Plugin) -> tuple[Operation, ...]:
+    own = {"plugin_version": plugin.version, "source": plugin.source}
+    return tuple(Operation.from_json({**part, **own}) for part in answer["operations"])
+
+
+_read_before: dict[Path, tuple[Operation, ...]] = {}
 
 
 def _remembered(folder: Path, plugin: Plugin) -> tuple[Operation, ...] | None:
-    try:
-        return _described(json.loads((folder / f"{plugin.name}-{plugin.identity}.json").read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: read anew
-        return None
+    path = folder / f"{plugin.name}-{plugin.identity}.json"
+    if path not in _read_before:
+        try:
+            _read_before[path] = _described(json.loads(path.read_bytes()), plugin)
+        except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: read anew
+            return None
+    return _read_before[path]
 
 
 def _remember(folder: Path, plugin: Plugin, answer: Mapping[str, Any]) -> None:

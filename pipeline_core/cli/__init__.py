@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
+import threading
 from typing import Any
 
 import click
 
 from pipeline_core import __version__
+from pipeline_core.garbage import held
 
 COMMANDS = {
     "run": ("pipeline_core.cli.run", "Run a pipeline and save its outputs."),
@@ -66,11 +69,31 @@ def group() -> None:
     """
 
 
+def program() -> None:
+    """What is installed as `pipeline`: as `main`, and then the process ends at once.
+
+    To take the interpreter apart takes a twentieth of a second, and nothing is left to do in it: files are whole and closed.
+    """
+    try:
+        with held():
+            main()
+    except SystemExit as done:
+        if isinstance(done.code, int) and all(t.daemon or t is threading.main_thread() for t in threading.enumerate()):
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            if not sys.stderr.closed:
+                sys.stderr.flush()
+            os._exit(done.code)
+        raise
+
+
 def main() -> None:
     """Runs the command; a user's mistake is one clear message and an exit code, never a traceback."""
     arguments: list[str] = sys.argv[1:]
     # numpy's matrix products stay in the thread that calls them: the engine has its own on every core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # pydantic would look through all that is installed for plugins of its own.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         # click returns the code of an Exit when it is not standalone, and None when all went well.
         _leave(group.main(args=arguments, prog_name="pipeline", standalone_mode=False) or 0)

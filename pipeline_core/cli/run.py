@@ -95,6 +95,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
     from pipeline_core.api import run_plan
     from pipeline_core.cli.display import JsonLines, Lines, Live, Profile, summary
     from pipeline_core.devices import choose
+    from pipeline_core.garbage import at_work
     from pipeline_core.plan import make_plan
     from pipeline_core.uptodate import make_stamp
 
@@ -106,7 +107,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
     display = JsonLines() if asked.as_json else Live(plan) if sys.stderr.isatty() and not asked.quiet else plain
     profile = Profile() if asked.profile else None
     try:
-        with display:
+        with display, at_work():
             result = run_plan(
                 plan,
                 cache=cache,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from pipeline_core import Alpha, OperationError
 from pipeline_io import apart, bc, bc7, bmp
 from pipeline_io.blocks import map_blocks
 from pipeline_io.facts import CHANNELS, Facts
+from pipeline_io.target import DdsBlocks
 
 Array = np.ndarray[Any, Any]
-Blocks = Literal["none", "bc1", "bc3", "bc4", "bc5", "bc7"]
 
 _HEADER = struct.Struct("<4s7I44x2I4s5I20x")
 _ALPHA, _FOURCC, _RGB, _LUMINANCE = 1, 4, 0x40, 0x20000
@@ -114,7 +114,7 @@ def decode(content: bytes, facts: Facts) -> Array:
     return np.stack([bmp.field(words, mask, facts.dtype) for mask in header.masks[: len(facts.channels)]], axis=2)
 
 
-def encode(pixels: Array, *, blocks: Blocks, srgb: bool = True) -> bytes:
+def encode(pixels: Array, *, blocks: DdsBlocks, srgb: bool = True) -> bytes:
     """A DDS of `(H, W, C)` uint8 pixels with straight alpha, one level, plain or of 4x4 blocks.
 
     Two channels are red and green.

@@ -11,9 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import File, Image, Mask, OperationError, RowFile, operation
-from pipeline_io import avif, bmp, dds, exr_write, hdr, jpeg, jxl, png, pnm, qoi, tga, tiff, webp
 from pipeline_io.samples import Nan, samples
-from pipeline_io.target import Depth, Target, for_image, for_mask
+from pipeline_io.target import DdsBlocks, Depth, ExrCodec, Target, for_image, for_mask
 
 if TYPE_CHECKING:
     from pipeline_io.row_writer import RowWriter
@@ -112,10 +111,10 @@ def encode_image(
     ] = "4:4:4",
     compression: Compression = 4,
     exr_compression: Annotated[
-        exr_write.Codec, Field(description="of exr; pxr24, b44 and dwa change the values a little")
+        ExrCodec, Field(description="of exr; pxr24, b44 and dwa change the values a little")
     ] = "zip",
     dds_compression: Annotated[
-        dds.Blocks,
+        DdsBlocks,
         Field(
             description="of dds: blocks of 4x4 pixels; bc1 colour, bc3 with alpha, bc4 one channel, bc5 red and green, bc7 the best of both (needs etcpak)"
         ),
@@ -194,51 +193,78 @@ class _Settings:
     quality: int
     subsampling: str
     compression: int
-    exr_compression: exr_write.Codec
-    dds_compression: dds.Blocks
+    exr_compression: ExrCodec
+    dds_compression: DdsBlocks
     lossless: bool
 
 
 def _encoded(
     pixels: np.ndarray[Any, Any], target: Target, associated: bool, meta: Mapping[str, str], settings: _Settings
 ) -> bytes:
+    """The bytes, by the format's own module, which is imported here: most runs write one or two of them."""
     color, level = target.color, settings.compression
     match target.kind.name:
         case "png":
+            from pipeline_io import png
+
             return png.encode(pixels, color=color, meta=meta, compression=level)
         case "tiff":
+            from pipeline_io import tiff
+
             return tiff.encode(pixels, associated=associated, color=color, meta=meta, compression=level)
         case "jpeg":
+            from pipeline_io import jpeg
+
             return jpeg.encode(
                 pixels, color=color, meta=meta, quality=settings.quality, subsampling=settings.subsampling
             )
         case "webp":
+            from pipeline_io import webp
+
             return webp.encode(
                 _colored(pixels), color=color, meta=meta, quality=settings.quality, lossless=settings.lossless
             )
         case "exr":
+            from pipeline_io import exr_write
+
             return exr_write.encode(
                 pixels, target.channels, color=color, meta=meta, codec=settings.exr_compression, level=level
             )
         case "jxl":
+            from pipeline_io import jxl
+
             return jxl.encode(
                 _plain(pixels), color=color, meta=meta, quality=settings.quality, lossless=settings.lossless
             )
         case "avif":
+            from pipeline_io import avif
+
             return avif.encode(
                 _colored(pixels), color=color, meta=meta, quality=settings.quality, subsampling=settings.subsampling
             )
         case "hdr":
+            from pipeline_io import hdr
+
             return hdr.encode(pixels)
         case "qoi":
+            from pipeline_io import qoi
+
             return qoi.encode(_colored(pixels), color=color)
         case "dds":
+            from pipeline_io import dds
+
             return dds.encode(pixels, blocks=settings.dds_compression, srgb=color != "data")
         case "tga":
+            from pipeline_io import tga
+
             return tga.encode(_plain(pixels))
         case "pgm" | "ppm" | "pnm" | "pam" | "pfm":
+            from pipeline_io import pnm
+
             return pnm.encode(_colored(pixels) if target.kind.name == "ppm" else pixels, target.kind.name)
         case _:
+            from pipeline_io import bmp
+
             return bmp.encode(_plain(pixels))
 
 

@@ -14,9 +14,8 @@ import numpy as np
 
 from pipeline_core import Image, OperationError
 from pipeline_io.exr_header import LINES, Part, chunk_count, read
-from pipeline_io.facts import MAX_PIXELS, Facts, Stored
+from pipeline_io.facts import EVERYTHING, MAIN, MAX_PIXELS, Facts, Stored
 
-MAIN, EVERYTHING = "", "*"
 _BYTES = {"uint": 4, "half": 2, "float": 4}
 # Bytes of pixels per byte of chunk at the most. Deflate: 1032; a run of RLE: 128 of 2; PIZ: 256 samples of a run in
 # some 9 bits; B44: 32 of 3. The transforms of DWA and JPEG 2000 have no bound that would tell a bomb.

@@ -12,17 +12,17 @@ import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from pipeline_core import OperationError
 from pipeline_io import exr_header, icc
+from pipeline_io.target import ExrCodec
 
 if TYPE_CHECKING:
     import OpenImageIO
 
-Codec = Literal["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
 
 _STRUCTURE = (
     "channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio", "screenWindowCenter",
@@ -47,7 +47,7 @@ def encode(
     *,
     color: str,
     meta: Mapping[str, str],
-    codec: Codec,
+    codec: ExrCodec,
     level: int,
 ) -> bytes:
     """A scanline file of `(H, W, C)` float16 or float32 pixels with associated alpha, of one part."""
@@ -74,7 +74,7 @@ class Stream:
         *,
         color: str,
         meta: Mapping[str, str],
-        codec: Codec,
+        codec: ExrCodec,
         level: int,
     ) -> None:
         import OpenImageIO

@@ -22,6 +22,9 @@ FormatName = Literal[
 ]
 READ = "PNG, JPEG, WebP, TIFF, BMP, OpenEXR, HDR, PSD, DDS, TGA, QOI, PNM, JPEG XL and AVIF"
 
+MAIN, EVERYTHING = "", "*"
+"""Layers of exr that have no name of their own: the main picture, and all channels."""
+
 CHANNELS: dict[int, tuple[str, ...]] = {
     1: ("Y",),
     2: ("Y", "A"),

@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, OperationError, Table, operation
-from pipeline_io import exr_header, psd
 from pipeline_io.facts import Facts
 from pipeline_io.sniff import format_of
 from pipeline_io.source import content_of, facts_of
@@ -52,6 +51,8 @@ def list_layers(*, path: Path) -> Table:
 
 
 def _exr_rows(content: bytes) -> Iterator[Row]:
+    from pipeline_io import exr_header
+
     for part in exr_header.parts(content):
         left, top, right, bottom = part.data
         box = (left - part.display[0], top - part.display[1], right - left + 1, bottom - top + 1)
@@ -61,6 +62,8 @@ def _exr_rows(content: bytes) -> Iterator[Row]:
 
 
 def _psd_rows(content: bytes) -> Iterator[Row]:
+    from pipeline_io import psd
+
     document = psd.read(content)
     names = ", ".join(psd.channels(document, alpha=True))
     for layer in document.layers:

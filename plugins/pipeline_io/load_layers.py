@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, OperationError, Table, operation
-from pipeline_io import exr_header, psd, psd_pixels
-from pipeline_io.exr import EVERYTHING, shows_color
-from pipeline_io.facts import MAX_PIXELS, Facts, within_limits
+from pipeline_io.facts import EVERYTHING, MAX_PIXELS, Facts, within_limits
 from pipeline_io.load import fields_of, infer_image, load_image
 from pipeline_io.sniff import format_of
 from pipeline_io.source import content_of, named
+
+if TYPE_CHECKING:
+    from pipeline_io import psd
 
 Row = tuple[bool | int | float | str | None, ...]
 
@@ -70,6 +71,8 @@ def load_layers(*, path: Path, strict: Strict = True) -> Layers:
 
     Convention: what reaches beyond the canvas is cut off.
     """
+    from pipeline_io import psd_pixels
+
     with named(path):
         document, facts, drawn = _read(content_of(path), strict)
         pixels = np.stack([psd_pixels.layer_on_canvas(document, layer, facts) for layer in drawn])
@@ -81,6 +84,8 @@ def load_layers(*, path: Path, strict: Strict = True) -> Layers:
 
 def _read(content: bytes, strict: bool) -> tuple[psd.Document, Facts, list[psd.Layer]]:
     """The file, what its layers are on the canvas, and those that have a picture."""
+    from pipeline_io import psd
+
     name = format_of(content)
     if name != "psd":
         raise OperationError(f"load_layers is for psd files, but this is a {name}; load_exr_layers loads those of exr")
@@ -106,6 +111,8 @@ def _has_picture(layer: psd.Layer) -> bool:
 
 
 def _refuse_adjustments(document: psd.Document) -> None:
+    from pipeline_io import psd
+
     hidden, above = {layer.index for layer in document.layers if not layer.visible}, psd.parents(document)
 
     def is_seen(index: int | None) -> bool:
@@ -120,6 +127,8 @@ def _refuse_adjustments(document: psd.Document) -> None:
 
 
 def _rows(document: psd.Document, drawn: list[psd.Layer]) -> Iterator[Row]:
+    from pipeline_io import psd
+
     place = {layer.index: i for i, layer in enumerate(drawn)}
     above = psd.parents(document)
     listed = [layer for layer in document.layers if layer.index in above]
@@ -179,6 +188,8 @@ def load_exr_layers(*, path: Path, layers: Chosen = None) -> Image:
 
 def _parts(path: Path) -> list[tuple[str, str]]:
     """(what its channels are called after, its number) of each part with pixels; the first one's have no such name."""
+    from pipeline_io import exr_header
+
     content = content_of(path)
     with named(path):
         if format_of(content) != "exr":
@@ -217,6 +228,8 @@ def _dtype(parts: list[tuple[str, Image]]) -> str:
 
 def _color(parts: list[tuple[str, Image]], channels: tuple[str, ...]) -> str:
     """Of the first part that has a colour, where there are such channels."""
+    from pipeline_io.exr import shows_color
+
     if not shows_color(channels):
         return "data"
     return next((image.color for _, image in parts if image.color != "data"), "data")

@@ -19,7 +19,7 @@ from pipeline_core import Image, OperationError
 from pipeline_io import exr_write, png, tiff
 from pipeline_io.encode import Suffix, pixels_for
 from pipeline_io.samples import Nan
-from pipeline_io.target import Depth, Target, for_image
+from pipeline_io.target import Depth, ExrCodec, Target, for_image
 
 Array = np.ndarray[Any, Any]
 
@@ -97,7 +97,7 @@ def write_rows(
     format: Suffix,  # noqa: A002  the word of encode_image
     depth: Depth = "auto",
     compression: int = 4,
-    exr_compression: exr_write.Codec = "zip",
+    exr_compression: ExrCodec = "zip",
     nan: Nan = "refuse",
     dither: bool = False,
     alpha: Literal["keep", "drop"] = "keep",
@@ -125,7 +125,7 @@ def _stream(
     target: Target,
     meta: Mapping[str, str],
     level: int,
-    codec: exr_write.Codec,
+    codec: ExrCodec,
     closing: ExitStack,
 ) -> tuple[Callable[[Array], None], Callable[[], None]]:
     """How rows are added to the file, and how it is finished."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from pipeline_core import OperationError
-from pipeline_io import tga
 from pipeline_io.facts import READ, FormatName
 
 _MAGIC: tuple[tuple[bytes, FormatName], ...] = (
@@ -56,6 +55,8 @@ def format_of(content: bytes) -> FormatName:
         return "avif"
     if _PNM.match(head):
         return "pnm"
+    from pipeline_io import tga
+
     if tga.looks_like(content):
         return "tga"
     raise OperationError(f"{_other(head)} file; what is read is {READ}: convert it to one of these")

@@ -6,48 +6,33 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline_core import OperationError
-from pipeline_io import (
-    apart,
-    avif,
-    bmp,
-    dds,
-    exr,
-    hdr,
-    jpeg,
-    jxl,
-    native,
-    png,
-    pnm,
-    psd,
-    psd_pixels,
-    qoi,
-    tga,
-    tiff,
-    webp,
-)
-from pipeline_io.facts import MAX_FILE_BYTES, Facts, within_limits
+from pipeline_io.facts import MAIN, MAX_FILE_BYTES, Facts, within_limits
 from pipeline_io.sniff import format_of
 
 Array = np.ndarray[Any, Any]
 
-_PROBES = {"png": png.probe, "jpeg": jpeg.probe, "webp": webp.probe, "tiff": tiff.probe, "bmp": bmp.probe,
-           "hdr": hdr.probe, "dds": dds.probe, "tga": tga.probe, "qoi": qoi.probe, "pnm": pnm.probe, "jxl": jxl.probe, "avif": avif.probe}  # fmt: skip
-# Formats whose decoders are ours, or the safe ones of OpenImageIO; the others are decoded apart.
-_DECODERS = {"png": png.decode, "jpeg": jpeg.decode, "bmp": bmp.decode, "dds": dds.decode, "tga": tga.decode, "qoi": qoi.decode, "pnm": pnm.decode,
-             "psd": psd_pixels.decode, "exr": apart.decode, "hdr": apart.decode, "jxl": apart.decode, "avif": apart.decode}  # fmt: skip
+_OURS = frozenset(("png", "jpeg", "bmp", "dds", "tga", "qoi", "pnm"))
+"""Formats whose modules decode them, by decoders of ours or of a safe library; the others are decoded apart."""
+_ELSEWHERE = {"psd": "psd_pixels", "exr": "apart", "hdr": "apart", "jxl": "apart", "avif": "apart"}
+
+
+def _module(name: str) -> Any:
+    """A format's own, imported when a file is of it: most runs see one or two."""
+    return import_module(f"pipeline_io.{name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which picture of a file that holds several, and how small."""
 
-    layer: str = exr.MAIN
+    layer: str = MAIN
     part: str = ""
     window: str = "display"
     shrink: int = 1
@@ -93,8 +78,9 @@ def facts_of(path: Path, content: bytes, choice: Choice = WHOLE) -> Facts:
 def pixels_of(path: Path, content: bytes, facts: Facts) -> Array:
     """`(H, W, C)` pixels, exactly of the facts' size, channels and type; errors name the file."""
     with named(path):
-        pixels = _DECODERS.get(facts.format, native.decode)(content, facts)
-        return exr.place(pixels, facts) if facts.format == "exr" else pixels
+        home = facts.format if facts.format in _OURS else _ELSEWHERE.get(facts.format, "native")
+        pixels: Array = _module(home).decode(content, facts)
+        return _module("exr").place(pixels, facts) if facts.format == "exr" else pixels
 
 
 @contextmanager
@@ -113,10 +99,13 @@ def named(path: Path) -> Iterator[None]:
 def probe(content: bytes, choice: Choice) -> Facts:
     """What the header says, not yet held to any limit."""
     name = format_of(content)
+    found: Facts
     if name == "exr":
-        return exr.probe(content, layer=choice.layer, part=choice.part, window=choice.window)
-    if name == "psd":
-        return psd.probe(content, layer=choice.layer, part=choice.part)
-    if (choice.layer, choice.part) != (exr.MAIN, ""):
+        found = _module(name).probe(content, layer=choice.layer, part=choice.part, window=choice.window)
+    elif name == "psd":
+        found = _module(name).probe(content, layer=choice.layer, part=choice.part)
+    elif (choice.layer, choice.part) != (MAIN, ""):
         raise OperationError(f"layer and part are for exr and psd files, but this is a {name}")
-    return _PROBES[name](content)
+    else:
+        found = _module(name).probe(content)
+    return found

@@ -9,6 +9,8 @@ from pipeline_core import Alpha, File, Image, Mask, OperationError
 from pipeline_io import icc, png
 
 Depth = Literal["auto", 8, 16, "half", "float"]
+ExrCodec = Literal["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
+DdsBlocks = Literal["none", "bc1", "bc3", "bc4", "bc5", "bc7"]
 
 _DTYPES = {8: "uint8", 16: "uint16", "half": "float16", "float": "float32"}
 _GREY, _GREY_ALPHA, _RGB, _RGBA = ("Y",), ("Y", "A"), ("R", "G", "B"), ("R", "G", "B", "A")

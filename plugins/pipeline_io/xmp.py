@@ -6,10 +6,8 @@ property of our own. Source: ISO 16684-1 (XMP); RDF as in Adobe's XMP specificat
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping
-from xml.etree import ElementTree
 
 NAMESPACE = "urn:pipeline-core:image:1"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -31,6 +29,8 @@ def write_packet(meta: Mapping[str, str]) -> bytes:
             fields.append(
                 f"<dc:{field}><rdf:{container}><rdf:li{language}>{text}</rdf:li></rdf:{container}></dc:{field}>"
             )
+    import html
+
     whole = html.escape(json.dumps(dict(meta), ensure_ascii=True, sort_keys=True, separators=(",", ":")), quote=False)
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -46,6 +46,8 @@ def read_packet(packet: bytes) -> dict[str, str]:
     # A document type is where XML hides its bombs; XMP has none.
     if not packet or len(packet) > _MAX_BYTES or b"<!" in packet:
         return {}
+    from xml.etree import ElementTree
+
     try:
         tree = ElementTree.fromstring(packet.strip(b"\0 \r\n\t"))
     except (ElementTree.ParseError, ValueError, LookupError):
@@ -69,6 +71,8 @@ def _from_json(text: str | None) -> dict[str, str]:
 
 def _for_xml(text: str) -> str:
     """Escaped, without the characters that XML 1.0 can't hold at all."""
+    import html
+
     return html.escape(
         "".join(c for c in text if c in "\t\n\r" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff")
     )

@@ -223,6 +223,42 @@ outputs:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_process_ends_with_its_exit_code_when_all_is_said(folder: Path) -> None:
+    """It does not wait to be taken apart; but what is printed comes out, and what was to be done at the end is done."""
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('at the end'))\n"
+        "sys.argv = ['pipeline', *sys.argv[1:]]\n"
+        "from pipeline_core.cli import program\n"
+        "program()\n"
+    )
+    for file, left, said in (("x.yaml", 0, "good"), ("none.yaml", 2, "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "check", file], check=False, cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == left, done.stderr
+        assert said in done.stdout
+        assert done.stdout.endswith("at the end\n")
+
+
+def test_a_run_imports_the_formats_that_it_uses(tmp_path: Path) -> None:
+    """Nor networkx, where nothing goes in a loop: it takes longer than many pipelines."""
+    (tmp_path / "x.yaml").write_text(
+        "pipeline: 1\nnodes: {a: {op: constant, params: {width: 4, height: 4, color: red}}}\n"
+        "outputs: {o: {from: a, path: o.png}}\n"
+    )
+    code = (
+        "import sys\n"
+        "sys.argv = ['pipeline', 'run', 'x.yaml', '--no-cache', '-q']\n"
+        "from pipeline_core.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        "formats = {f'pipeline_io.{name}' for name in ('png', 'tiff', 'avif', 'psd', 'dds', 'exr', 'apart')}\n"
+        "print(sorted({'networkx', 'simplejpeg', *formats} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "['pipeline_io.png']\n"
+
+
 @pytest.mark.skipif(choose("auto") != "cpu", reason="this machine has an accelerator, which only torch can use")
 def test_a_classical_pipeline_runs_without_torch(tmp_path: Path) -> None:
     """Loading it takes longer than most pipelines."""

@@ -222,6 +222,16 @@ def test_links_of_all_forms() -> None:
     assert made.order.index("a") < made.order.index("s") < made.order.index("t")
 
 
+def test_the_graph_is_there_for_networkx() -> None:
+    import networkx
+
+    made = graph(
+        nodes(A, "s: {op: split, inputs: {image: a}}", "t: {op: total, inputs: {images: [s.image, a, s]}}", outputs="{o: {from: t}}")
+    )  # fmt: skip
+    assert sorted(made.network.edges) == [("a", "s"), ("a", "t"), ("s", "t")]
+    assert made.order == tuple(networkx.topological_sort(made.network))
+
+
 def test_defaults_are_filled_in_and_values_canonical() -> None:
     made = graph(
         nodes("a: {op: flat, params: {value: 1}}", "b: {op: tinted, inputs: {image: a}, params: {color: '#ff0000'}}")

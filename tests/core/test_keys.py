@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -374,6 +375,40 @@ def test_every_file_of_a_plugin_counts(tmp_path: Path, monkeypatch: pytest.Monke
     assert sources.digest_of_sources("plugin_with_weights") == first
     (package / "weights" / "small.safetensors").write_bytes(b"\2")
     assert sources.digest_of_sources("plugin_with_weights") != first
+
+
+def test_sources_are_read_again_where_anything_about_them_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline_core import sources
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "plugin_under_work"
+    package.mkdir()
+    code = package / "__init__.py"
+    code.write_text("A = 1\n")
+    read: list[str] = []
+    real = sources._read
+    monkeypatch.setattr(sources, "_read", lambda path: (read.append(path), real(path))[1])
+
+    def again() -> tuple[str, bool]:
+        read.clear()
+        return sources.digest_of_sources("plugin_under_work"), bool(read)
+
+    first = again()[0]
+    assert again() == (first, True)  # so young that it may be written once more in the same tick of the clock
+    monkeypatch.setattr(sources, "TICK", 0)
+    time.sleep(0.05)
+    again()
+    assert again() == (first, False)
+    before = os.stat(code)
+    code.write_text("A = 2\n")
+    os.utime(code, ns=(before.st_atime_ns, before.st_mtime_ns))  # as `cp -p` and `rsync -t` do
+    second, was_read = again()
+    assert was_read
+    assert second != first
+    (package / "more.py").write_text("")
+    assert again()[0] != second
 
 
 def test_every_file_of_an_installed_plugin_counts() -> None:

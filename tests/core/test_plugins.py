@@ -137,10 +137,10 @@ def test_it_is_read_once_until_it_changes(
     assert reads[-1] == ["pb"]
 
     site.add(
-        "pb", GOOD.replace("glow", "shine").replace("source", "origin"), version="1.1", record="pb.py,sha256=2,11\n"
+        "pb", GOOD.replace("glow", "shimmer").replace("source", "origin"), version="1.1", record="pb.py,sha256=2,11\n"
     )
     forget()
-    assert "shine" in catalogue(tmp_path / "c").operations  # installed anew under its old version
+    assert "shimmer" in catalogue(tmp_path / "c").operations  # installed anew under its old version
     assert reads[-1] == ["pb"]
 
 
