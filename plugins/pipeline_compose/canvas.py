@@ -121,7 +121,8 @@ def _merge(base: Image, top: Image, mask: Mask | None, names: Sequence[str], lay
     amount: Array = layer.opacity
     if mask is not None:
         amount = amount * pixels_of(mask)
-    if layer.rule.blend is not None and isinstance(amount, float) and amount == 1:
+    opaque = base.alpha == top.alpha == "none"
+    if layer.rule.blend is not None and not opaque and isinstance(amount, float) and amount == 1:
         (above, straight_above), (below, straight_below) = both_ways(top, names), both_ways(base, names)
         straight = _alike(straight_above, straight_below)
         return blended(layer.rule.blend, *_alike(above, below), *straight)
@@ -129,7 +130,11 @@ def _merge(base: Image, top: Image, mask: Mask | None, names: Sequence[str], lay
     if layer.rule.scatters:
         above, amount = scattered(above, amount, layer.seed, (patch.base[0].start, patch.base[1].start)), 1.0
     above, below = _alike(above, below)
-    merged = layer.rule.merge(above, below)
+    if layer.rule.blend is not None and opaque:  # no part that nothing is seen of
+        colors = layer.rule.blend(below[:, :-1], above[:, :-1])
+        merged = namespace(below).concatenate([colors, below[:, -1:]], 1)
+    else:
+        merged = layer.rule.merge(above, below)
     if isinstance(amount, float) and amount == 1:
         return merged
     # Not a lerp, which is not exact at 1 or, in torch, not the same in every band.

@@ -6,6 +6,7 @@
  * are those of porter_duff.py and blend.py, where their sources are said; tests hold these against them.
  */
 #include <pixels.h>
+#include <string.h>
 
 enum { NONE, STRAIGHT, ASSOCIATED }; /* alpha states */
 
@@ -166,13 +167,10 @@ INLINE void fill(float *plane, float value, int n) {
 }
 
 /* The colours as they are stored, and alpha, 1 where there is none. */
-INLINE void load_side(const Side *side, int count, ptrdiff_t y, ptrdiff_t x, int n, Plane *restrict planes,
+INLINE void load_side(const Side *side, int plain, int count, ptrdiff_t y, ptrdiff_t x, int n, Plane *restrict planes,
                       float *restrict alpha) {
     const char *at = pixel_at(&side->pixels, y, x);
-    int in_order = count == 3 && side->alpha != NONE && side->last == 3 && side->colors[0] == 0 &&
-                   side->colors[1] == 1 && side->colors[2] == 2;
-    ptrdiff_t four = side->pixels.dtype == FLOAT32 ? 16 : side->pixels.dtype == UINT8 ? 4 : 8;
-    if (in_order && side->pixels.pixel == four) {
+    if (plain && count == 3 && side->alpha != NONE) {
         load_four(planes, at, side->pixels.dtype, n);
         for (int i = 0; i < n; i++) alpha[i] = planes[3][i];
         return;
@@ -207,18 +205,100 @@ INLINE int is_one(const float *plane, int n) {
     return all;
 }
 
+/* Whether the samples of a pixel are the colours in order, and alpha behind them where there is one: nothing else. */
+INLINE int in_order(const Side *side, int count) {
+    static const int sizes[] = {1, 2, 2, 4};
+    for (int k = 0; k < count; k++)
+        if (side->colors[k] != k) return 0;
+    int all_of_it = count + (side->alpha != NONE);
+    return side->pixels.pixel == all_of_it * sizes[side->pixels.dtype] && (side->alpha == NONE || side->last == count);
+}
+
+INLINE Lanes seen_of(int seen, Lanes other) {
+    if (seen == OUTSIDE) return 1 - other;
+    if (seen == INSIDE) return other;
+    return all(seen == ALL ? 1 : 0);
+}
+
+/* The alpha of each pixel of four for all of its channels. */
+INLINE Lanes alpha_of(Lanes pixels) {
+    Picks fourth;
+    for (int i = 0; i < LANES; i++) fourth[i] = i | 3;
+    return __builtin_shuffle(pixels, fourth);
+}
+
+/* Associated pixels of four channels of float32, as they lie: alpha goes by the formula of the colours. */
+INLINE void merge_in_place(const Side *top, const Side *base, const Side *out, float opacity, int of_top, int of_base,
+                           ptrdiff_t height, ptrdiff_t width) {
+    typedef Lanes Anywhere __attribute__((aligned(4)));
+    ptrdiff_t samples = 4 * width;
+    for (ptrdiff_t y = 0; y < height; y++) {
+        const float *t = (const float *)pixel_at(&top->pixels, y, 0), *b = (const float *)pixel_at(&base->pixels, y, 0);
+        float *to = (float *)pixel_at(&out->pixels, y, 0);
+        for (ptrdiff_t x = 0; x < samples; x += LANES) {
+            Lanes above, below;
+            ptrdiff_t left = samples - x;
+            if (left >= LANES) {
+                above = *(const Anywhere *)(t + x), below = *(const Anywhere *)(b + x);
+            } else {
+                above = below = all(0);
+                memcpy(&above, t + x, left * 4), memcpy(&below, b + x, left * 4);
+            }
+            Lanes merged = all(0); /* 0 times what is no number is none */
+            if (of_top != NOTHING) merged = above * seen_of(of_top, alpha_of(below));
+            if (of_base != NOTHING) merged = merged + below * seen_of(of_base, alpha_of(above));
+            if (opacity != 1) merged = merged * opacity + below * (1 - opacity);
+            if (left >= LANES)
+                *(Anywhere *)(to + x) = merged;
+            else
+                memcpy(to + x, &merged, left * 4);
+        }
+    }
+}
+
+/* A blend of two pictures without alpha, each sample by itself. */
+INLINE void blend_in_place(const Side *top, const Side *base, const Side *out, float opacity, int count, int blend,
+                           ptrdiff_t height, ptrdiff_t width) {
+    ptrdiff_t samples = count * width;
+    ptrdiff_t t_step = top->pixels.pixel / count, b_step = base->pixels.pixel / count;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < samples; x += BLOCK) {
+            Plane t, b, blended;
+            int n = samples - x < BLOCK ? (int)(samples - x) : BLOCK;
+            load(t, pixel_at(&top->pixels, y, 0) + x * t_step, t_step, 0, top->pixels.dtype, n);
+            load(b, pixel_at(&base->pixels, y, 0) + x * b_step, b_step, 0, base->pixels.dtype, n);
+            blend_plane(blend, blended, b, t, n);
+            if (opacity != 1.0f)
+                for (int i = 0; i < n; i++) blended[i] = blended[i] * opacity + b[i] * (1.0f - opacity);
+            store(pixel_at(&out->pixels, y, 0) + x * 4, 4, 0, blended, n);
+        }
+}
+
 /* Top merged with base, written to out, which is float32 and may be base itself. `amounts`, a picture of one channel or
  * of none (at = 0), times `opacity` is how much of the result is mixed into base. */
 KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *amounts, float opacity, int count,
               int of_top, int of_base, int blend, ptrdiff_t height, ptrdiff_t width) {
+    int top_plain = in_order(top, count), base_plain = in_order(base, count), out_plain = in_order(out, count);
+    int plain = top_plain && base_plain && out_plain && amounts->at == 0;
+    int floats = top->pixels.dtype == FLOAT32 && base->pixels.dtype == FLOAT32;
+    int associated = top->alpha == ASSOCIATED && base->alpha == ASSOCIATED && out->alpha == ASSOCIATED;
+    int opaque = top->alpha == NONE && base->alpha == NONE;
+    if (plain && floats && associated && blend == NO_BLEND && count == 3) {
+        merge_in_place(top, base, out, opacity, of_top, of_base, height, width);
+        return;
+    }
+    if (plain && opaque && out->alpha == NONE && blend != NO_BLEND && blend < HUE) {
+        blend_in_place(top, base, out, opacity, count, blend, height, width);
+        return;
+    }
     Plane t[MOST_COLORS], b[MOST_COLORS], straight_t[MOST_COLORS], straight_b[MOST_COLORS], blended[MOST_COLORS];
     Plane ta, ba, share_t, share_b, share_m, coverage, amount;
     int mixes = amounts->at != 0 || opacity != 1.0f;
     for (ptrdiff_t y = 0; y < height; y++)
         for (ptrdiff_t x = 0; x < width; x += BLOCK) {
             int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
-            load_side(top, count, y, x, n, t, ta);
-            load_side(base, count, y, x, n, b, ba);
+            load_side(top, top_plain, count, y, x, n, t, ta);
+            load_side(base, base_plain, count, y, x, n, b, ba);
             if (of_top == NOTHING) /* 0 times what is no number is none */
                 for (int k = 0; k < count; k++) fill(t[k], 0.0f, n);
             if (of_base == NOTHING && !mixes)
@@ -275,7 +355,10 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
                     blend_colors(blend, blended, backdrop, source, n);
                 else
                     for (int k = 0; k < count; k++) blend_plane(blend, blended[k], backdrop[k], source[k], n);
-                for (int k = 0; k < count; k++)
+                for (int k = 0; k < count && opaque; k++) /* with no part that nothing is seen of */
+                    for (int i = 0; i < n; i++)
+                        t[k][i] = mixes ? blended[k][i] * amount[i] + b[k][i] * (1.0f - amount[i]) : blended[k][i];
+                for (int k = 0; k < count && !opaque; k++)
                     for (int i = 0; i < n; i++)
                         t[k][i] = (b[k][i] * share_b[i] + t[k][i] * share_t[i]) + blended[k][i] * share_m[i];
             } else {
@@ -283,9 +366,7 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
                     for (int i = 0; i < n; i++) t[k][i] = t[k][i] * share_t[i] + b[k][i] * share_b[i];
             }
             char *to = pixel_at(&out->pixels, y, x);
-            int in_order = count == 3 && out->alpha != NONE && out->last == 3 && out->pixels.pixel == 16 &&
-                           out->colors[0] == 0 && out->colors[1] == 1 && out->colors[2] == 2;
-            if (in_order) {
+            if (out_plain && count == 3 && out->alpha != NONE) {
                 for (int i = 0; i < n; i++) t[3][i] = coverage[i];
                 store_four(to, t, n);
                 continue;

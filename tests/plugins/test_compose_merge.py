@@ -155,7 +155,15 @@ def test_compiled_meets_light_above_1_and_what_is_no_number_as_formulas_do(
     with monkeypatch.context() as patched:
         patched.setattr("pipeline_compose.canvas.can_merge", lambda *_: False)
         expected = merge(Image(base), Image(top), operation=operator).array
-    np.testing.assert_allclose(merge(Image(base), Image(top), operation=operator).array, expected, rtol=2e-6, atol=1e-6)
+    found = merge(Image(base), Image(top), operation=operator).array
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
+    apart = merge(Image(base, channels=("B", "G", "R")), Image(top), operation=operator).array  # grey: the same colours
+    assert np.array_equal(apart, found, equal_nan=True)
+
+
+def test_light_without_end_stays_where_it_is_blended_with_light() -> None:
+    base, top = (Image(np.full((1, 2, 2, 3), value, np.float32)) for value in (np.inf, 0.5))
+    assert np.isposinf(merge(base, top, operation="multiply").array).all()
 
 
 def test_opaque_top_hides_base() -> None:
