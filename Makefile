@@ -25,7 +25,7 @@ help:
 setup: $(INSTALLED)
 
 # The stamp is newer than these files exactly when what they ask for is installed and built.
-$(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard pipeline_core/include/* plugins/*/kernels.c)
+$(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard pipeline_core/include/* plugins/*/kernels.c pipeline_core/kernels.c)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with venv is needed; tell where: make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@echo "installing into .venv (minutes, the first time)"

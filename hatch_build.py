@@ -14,7 +14,7 @@ class Kernels(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
         kernels = runpy.run_path(str(root / "pipeline_core" / "kernels.py"))
-        for source in sorted(root.glob("plugins/*/kernels.c")):
+        for source in sorted([*root.glob("plugins/*/kernels.c"), root / "pipeline_core" / "kernels.c"]):
             try:
                 built = kernels["compile_kernels"](source)
             except (OSError, subprocess.CalledProcessError) as error:

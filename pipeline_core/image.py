@@ -6,6 +6,7 @@ torch is imported by `pixels`, never by this module: a pipeline of CPU kernels o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ctypes import byref, c_ssize_t, c_void_p
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import numpy as np
 
 from pipeline_core.devices import transfer
+from pipeline_core.kernels import Pixels, load_kernels
 
 if TYPE_CHECKING:
     import torch
@@ -408,11 +410,27 @@ def _is_color(name: str, channels: tuple[str, ...]) -> bool:
 def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
     if buffer.dtype == np.float32:
         return buffer
+    kernels = load_kernels(__file__)
+    if kernels is not None and _is_packed(buffer):
+        height, width, channels = buffer.shape[1:]
+        floats = np.empty(buffer.shape, np.float32)
+        for item, out in zip(buffer, floats, strict=True):
+            kernels.floats(byref(Pixels.of(item)), _memory(out), c_ssize_t(height), c_ssize_t(width * channels))
+        return floats
     scale = FULL_SCALE.get(buffer.dtype.name)
     if scale is None:
         return np.asarray(buffer, np.float32)
     # Dividing is correctly rounded; multiplying by the reciprocal is not, and 8-bit round trips must be exact.
     return np.asarray(np.divide(buffer, np.float32(scale), dtype=np.float32))
+
+
+def _is_packed(buffer: np.ndarray[Any, Any]) -> bool:
+    """Whether it is one for kernels: without gaps within its rows, and not so small that numpy is done before they begin."""
+    return buffer.size >= 1 << 12 and Pixels.fits(buffer) and buffer.strides[2] == buffer.itemsize * buffer.shape[3]
+
+
+def _memory(array: np.ndarray[Any, Any]) -> c_void_p:
+    return c_void_p(array.ctypes.data)
 
 
 def _weighed(buffer: np.ndarray[Any, Any], where: list[int], at: int, *, multiply: bool) -> np.ndarray[Any, Any]:
@@ -422,11 +440,17 @@ def _weighed(buffer: np.ndarray[Any, Any], where: list[int], at: int, *, multipl
     in memory is many times slower than one over all of them.
     """
     result = np.empty(buffer.shape, np.float32)
+    kernels = load_kernels(__file__)
+    if kernels is not None and _is_packed(buffer) and (where, at) == ([0, 1, 2], 3) and buffer.shape[3] == 4:
+        height, width = (c_ssize_t(length) for length in buffer.shape[1:3])
+        for item, out in zip(buffer, result, strict=True):
+            kernels.weigh(byref(Pixels.of(item)), _memory(out), multiply, height, width)
+        return result
     rows = max(1, BAND // buffer.shape[2])
     weights = np.ones((min(rows, buffer.shape[1]), *buffer.shape[2:]), np.float32)
     for item, out in zip(buffer, result, strict=True):
         for start in range(0, buffer.shape[1], rows):
-            part = _to_float(item[start : start + rows])
+            part = _to_float(item[None, start : start + rows])[0]
             weight, alpha = weights[: len(part)], part[..., at]
             if not multiply:
                 alpha = np.where(alpha == 0, np.float32(1), alpha)

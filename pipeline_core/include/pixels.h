@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -53,6 +54,28 @@ INLINE Lanes magnitude(Lanes a) { return (Lanes)((Picks)a & 0x7fffffff); }
 INLINE Lanes root(Lanes a) {
     for (int i = 0; i < LANES; i++) a[i] = sqrtf(a[i]);
     return a;
+}
+
+/* So many of them as are left, wherever they lie; the others are 0. */
+typedef Lanes Anywhere __attribute__((aligned(4)));
+INLINE Lanes lanes_at(const float *at, ptrdiff_t left) {
+    if (left >= LANES) return *(const Anywhere *)at;
+    Lanes lanes = all(0);
+    memcpy(&lanes, at, left * sizeof(float));
+    return lanes;
+}
+INLINE void put_lanes(float *at, Lanes lanes, ptrdiff_t left) {
+    if (left >= LANES)
+        *(Anywhere *)at = lanes;
+    else
+        memcpy(at, &lanes, left * sizeof(float));
+}
+
+/* The alpha of each pixel of four for all of its channels. */
+INLINE Lanes alpha_of(Lanes pixels) {
+    Picks fourth;
+    for (int i = 0; i < LANES; i++) fourth[i] = i | 3;
+    return __builtin_shuffle(pixels, fourth);
 }
 
 /* x / 255 and x / 65535 as they are rightly rounded, without dividing: the first product is exact, as its factor has 16

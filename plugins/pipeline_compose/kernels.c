@@ -6,7 +6,6 @@
  * are those of porter_duff.py and blend.py, where their sources are said; tests hold these against them.
  */
 #include <pixels.h>
-#include <string.h>
 
 enum { NONE, STRAIGHT, ASSOCIATED }; /* alpha states */
 
@@ -220,38 +219,20 @@ INLINE Lanes seen_of(int seen, Lanes other) {
     return all(seen == ALL ? 1 : 0);
 }
 
-/* The alpha of each pixel of four for all of its channels. */
-INLINE Lanes alpha_of(Lanes pixels) {
-    Picks fourth;
-    for (int i = 0; i < LANES; i++) fourth[i] = i | 3;
-    return __builtin_shuffle(pixels, fourth);
-}
-
 /* Associated pixels of four channels of float32, as they lie: alpha goes by the formula of the colours. */
 INLINE void merge_in_place(const Side *top, const Side *base, const Side *out, float opacity, int of_top, int of_base,
                            ptrdiff_t height, ptrdiff_t width) {
-    typedef Lanes Anywhere __attribute__((aligned(4)));
     ptrdiff_t samples = 4 * width;
     for (ptrdiff_t y = 0; y < height; y++) {
         const float *t = (const float *)pixel_at(&top->pixels, y, 0), *b = (const float *)pixel_at(&base->pixels, y, 0);
         float *to = (float *)pixel_at(&out->pixels, y, 0);
         for (ptrdiff_t x = 0; x < samples; x += LANES) {
-            Lanes above, below;
-            ptrdiff_t left = samples - x;
-            if (left >= LANES) {
-                above = *(const Anywhere *)(t + x), below = *(const Anywhere *)(b + x);
-            } else {
-                above = below = all(0);
-                memcpy(&above, t + x, left * 4), memcpy(&below, b + x, left * 4);
-            }
+            Lanes above = lanes_at(t + x, samples - x), below = lanes_at(b + x, samples - x);
             Lanes merged = all(0); /* 0 times what is no number is none */
             if (of_top != NOTHING) merged = above * seen_of(of_top, alpha_of(below));
             if (of_base != NOTHING) merged = merged + below * seen_of(of_base, alpha_of(above));
             if (opacity != 1) merged = merged * opacity + below * (1 - opacity);
-            if (left >= LANES)
-                *(Anywhere *)(to + x) = merged;
-            else
-                memcpy(to + x, &merged, left * 4);
+            put_lanes(to + x, merged, samples - x);
         }
     }
 }

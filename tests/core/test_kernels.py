@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 from ctypes import byref, c_ssize_t, c_void_p
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline_core import Pixels, load_kernels
+from pipeline_core import Image, Pixels, load_kernels
 from pipeline_core.kernels import compile_kernels, library
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,24 @@ def test_kernels_take_samples_that_lie_side_by_side_alone() -> None:
     assert not Pixels.fits(pixels[..., ::-1])
     assert not Pixels.fits(pixels.transpose(2, 0, 1))
     assert not Pixels.fits(pixels.astype(np.float64))
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[:, 1:, 2:7], np.s_[:, ::-1], np.s_[:, :, ::-1], np.s_[:, ::2, ::3]])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("channels", ["RGBA", "YA", "RGB", "RGBAZ", "ARGB"])
+def test_compiled_an_image_has_the_bits_of_numpy(
+    channels: str, dtype: str, part: Any, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (2, 9, 301, len(channels)))
+    buffer = values.astype(dtype)[part] if dtype.startswith("u") else (values / 128).astype(dtype)[part]
+    alpha: Any = "straight" if "A" in channels else "none"
+    image = Image(buffer, channels=tuple(channels), alpha=alpha)
+    associated = replace(image, alpha="associated") if "A" in channels else image
+    found = image.array, image.associate().array, associated.unassociate().array
+    monkeypatch.setattr("pipeline_core.image.load_kernels", lambda _: None)
+    expected = image.array, image.associate().array, associated.unassociate().array
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_the_kernel_of_the_page_halves(tmp_path: Path) -> None:
