@@ -17,8 +17,8 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from pipeline_core import Image, OperationError, Rows
-from pipeline_io import apart, exr
+from pipeline_core import Image, OperationError, Rows, empty
+from pipeline_io import apart, exr, png
 from pipeline_io.decoder import read_rows
 from pipeline_io.exr_header import LINES, parts
 from pipeline_io.facts import MAX_STREAMED_PIXELS, Facts, within_limits
@@ -31,6 +31,8 @@ Read = Callable[[int, int], Array]
 
 FORMATS = ("tiff", "exr", "png", "jpeg")
 _MOST_AT_ONCE = 2**28
+_SKIPPED = 64
+"""Rows at a time on the way down to those that are wanted."""
 
 
 class RowReader:
@@ -99,8 +101,10 @@ def open_rows(
         facts = within_limits(probe(content, Choice(layer, part, window)), MAX_STREAMED_PIXELS)
         if (orient and facts.orientation > 1) or (alpha == "ignore" and "A" in facts.channels):
             return None
-        name = _called(path, facts.format, closing)
-        found = _exr(content, name, facts) if facts.format == "exr" else _plain(name, facts, closing)
+        found = _png(content, facts) if facts.format == "png" else None
+        if found is None:
+            name = _called(path, facts.format, closing)
+            found = _exr(content, name, facts) if facts.format == "exr" else _plain(name, facts, closing)
         if found is None:
             return None
         read, unit = found
@@ -163,6 +167,33 @@ def _named(path: Path, read: Read) -> Read:
             return read(top, bottom)
 
     return reading
+
+
+def _png(content: bytes, facts: Facts) -> tuple[Read, int] | None:
+    """As `png.decode` does it; None for the kinds that are libpng's."""
+    unpacker, done = png.unpacked(content, facts), 0
+    if unpacker is None:
+        return None
+
+    def rows(count: int) -> Array:
+        nonlocal done
+        assert unpacker is not None
+        out = empty((count, facts.width, len(facts.channels)), facts.dtype)
+        unpacker.read(out)
+        done += count
+        if done == facts.height:
+            unpacker.finish()
+        return out
+
+    def read(top: int, bottom: int) -> Array:
+        nonlocal unpacker, done
+        if top < done:
+            unpacker, done = png.unpacked(content, facts), 0
+        while done < top:
+            rows(min(top - done, _SKIPPED))
+        return rows(bottom - top)
+
+    return read, 1
 
 
 def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Read, int] | None:
