@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline_core.kernels import Pixels, load_kernels
     from pipeline_core.model import Model
     from pipeline_core.operation import operation
+    from pipeline_core.passes import Layout, kernels_for, pass_over, stored
     from pipeline_core.rows import RowFile, Rows
     from pipeline_core.schema import Color, Seed, Unit
     from pipeline_core.tiles import Scratch, each_tile
@@ -52,6 +53,7 @@ _HOMES = {
     "kernels": ("Pixels", "load_kernels"),
     "model": ("Model",),
     "operation": ("operation",),
+    "passes": ("Layout", "kernels_for", "pass_over", "stored"),
     "rows": ("RowFile", "Rows"),
     "schema": ("Color", "Seed", "Unit"),
     "tiles": ("Scratch", "each_tile"),
@@ -68,6 +70,7 @@ __all__ = [
     "GraphError",
     "Image",
     "ImageSet",
+    "Layout",
     "Mask",
     "Model",
     "NodeError",
@@ -89,11 +92,14 @@ __all__ = [
     "each_tile",
     "empty",
     "hookimpl",
+    "kernels_for",
     "load_kernels",
     "operation",
+    "pass_over",
     "plan",
     "progress",
     "run",
+    "stored",
 ]
 
 

@@ -147,7 +147,13 @@ INLINE void load_four(Plane *restrict planes, const char *at, int dtype, int n) 
 INLINE void store(char *at, ptrdiff_t pixel, int channel, const float *restrict plane, int n) {
     float *to = (float *)at + channel;
     ptrdiff_t step = pixel / 4;
-    for (int i = 0; i < n; i++) to[i * step] = plane[i];
+    if (step == 4) {
+        for (int i = 0; i < n; i++) to[4 * i] = plane[i];
+    } else if (step == 1) {
+        for (int i = 0; i < n; i++) to[i] = plane[i];
+    } else {
+        for (int i = 0; i < n; i++) to[i * step] = plane[i];
+    }
 }
 
 INLINE void store_four(char *at, Plane *restrict planes, int n) {

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
+from pipeline_color.compiled import cubed
 from pipeline_color.cube import Cube, read_cube
 from pipeline_color.mixing import layers
 from pipeline_color.pointwise import Array, namespace, on_colors
 from pipeline_core import Image, operation
 
 
-@operation(version=2, support=0, aliases=("OCIOFileTransform", "Vectorfield", "cube_lut", "lut_3d"))
+@operation(version=3, support=0, aliases=("OCIOFileTransform", "Vectorfield", "cube_lut", "lut_3d"))
 def apply_lut(
     image: Image,
     *,
@@ -35,7 +34,10 @@ def apply_lut(
     """
     cube = read_cube(path)
     triples = layers(image, gray_too=True)
-
+    if cube.table.ndim == 4:
+        where = [[image.color_indices[i] for i in triple] for triple in triples]
+        if (done := cubed(image, cube, where, tetrahedral=interpolation == "tetrahedral")) is not None:
+            return done
     find = _line if cube.table.ndim == 2 else _tetrahedral if interpolation == "tetrahedral" else _trilinear
 
     def change(color: Array) -> Array:
@@ -76,32 +78,16 @@ def _line(table: Array, places: list[Array]) -> list[Array]:
 
 
 def _trilinear(table: Array, places: list[Array]) -> list[Array]:
-    if namespace(table) is np:
-        return _trilinear_by_opencv(table, places)
     (r, x), (g, y), (b, z) = (_split(place, len(table)) for place in places)
-    x, y, z = (part.unsqueeze(-1) for part in (x, y, z))
+    x, y, z = (part[..., None] for part in (x, y, z))
 
     def along_red(blue: Array, green: Array) -> Array:
         return table[blue, green, r] * (1 - x) + table[blue, green, r + 1] * x
 
     near = along_red(b, g) * (1 - y) + along_red(b, g + 1) * y
     far = along_red(b + 1, g) * (1 - y) + along_red(b + 1, g + 1) * y
-    return list((near * (1 - z) + far * z).unbind(-1))
-
-
-def _trilinear_by_opencv(table: Array, places: list[Array]) -> list[Array]:
-    """The slices of blue lie below each other: two bilinear look-ups, and what is between them."""
-    size, shape = len(table), places[0].shape
-    red, green, blue = (np.ascontiguousarray(place).reshape(-1, shape[3]) for place in places)
-    slices = table.reshape(size * size, size, 3)
-    below = np.floor(blue).clip(max=size - 2)
-    down = below * size + green
-    near, far = (
-        np.asarray(cv2.remap(slices, red, y, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE))
-        for y in (down, down + np.float32(size))
-    )
-    mixed = near + (far - near) * np.asarray(cv2.merge([blue - below] * 3))
-    return [mixed[..., i].reshape(shape) for i in range(3)]
+    mixed = near * (1 - z) + far * z
+    return [mixed[..., i] for i in range(3)]
 
 
 def _tetrahedral(table: Array, places: list[Array]) -> list[Array]:
@@ -119,22 +105,9 @@ def _tetrahedral(table: Array, places: list[Array]) -> list[Array]:
     last = xp.where(z <= smaller, float(steps[2]), xp.where(x <= y, float(steps[0]), float(steps[1])))
     numbers = corner, corner + first, corner + (sum(steps) - last), corner + sum(steps)
     weights = 1 - most, most - middle, middle - least, least
-    if xp is np:
-        return _blended(table, numbers, weights)
     entries = table.reshape(-1, 3)
-    total = sum(entries[number.long()] * weight.unsqueeze(-1) for number, weight in zip(numbers, weights, strict=True))
-    return list(total.unbind(-1))
-
-
-def _blended(table: Array, numbers: Sequence[Array], weights: Sequence[Array]) -> list[Array]:
-    """Weighted sums of entries, four floats at a time: numpy takes what has 16 bytes as one thing."""
-    entries = np.zeros((table.size // 3, 4), np.float32)
-    entries[:, :3] = table.reshape(-1, 3)
-    things = entries.view(np.complex128).ravel()
-    total: Any = None
-    for number, weight in zip(numbers, weights, strict=True):
-        taken = things.take(number.ravel().astype(np.intp), mode="clip").view(np.float32)
-        taken *= cv2.merge([weight.ravel()] * 4).ravel()
-        total = taken if total is None else np.add(total, taken, out=total)
-    shape = numbers[0].shape
-    return [plane.reshape(shape) for plane in cv2.split(total.reshape(-1, 1, 4))[:3]]
+    total = sum(
+        entries[number.astype(np.intp) if xp is np else number.long()] * weight[..., None]
+        for number, weight in zip(numbers, weights, strict=True)
+    )
+    return [total[..., i] for i in range(3)]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from pipeline_color.compiled import curved
 from pipeline_color.cubic import Curve
 from pipeline_color.pointwise import Array, namespace, on_colors
 from pipeline_color.straight import color_channels
@@ -17,7 +18,7 @@ Points = Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)
 """Points [input, output] of a curve."""
 
 
-@operation(version=2, support=0, aliases=("ColorLookup", "tone_curve", "rgb_curves"))
+@operation(version=3, support=0, aliases=("ColorLookup", "tone_curve", "rgb_curves"))
 def curves(
     image: Image,
     *,
@@ -38,14 +39,16 @@ def curves(
     letters = [image.channels[i][-1] for i in color_channels(image)]
     if "Y" in letters and any(curve is not None for curve in own.values()):
         raise OperationError("red, green and blue have curves, but the image has Y: give 'points' alone, or use to_rgb")
-    master = _same if points is None else _curve(points)
+    master = None if points is None else _curve(points)
     of_channel = {letter: _curve(curve) for letter, curve in own.items() if curve is not None}
+    if (done := curved(image, [of_channel.get(letter) for letter in letters], master)) is not None:
+        return done
 
     def change(color: Array) -> Array:
         if of_channel:
             planes = [of_channel.get(letter, _same)(color[:, i : i + 1]) for i, letter in enumerate(letters)]
             color = namespace(color).concatenate(planes, 1)
-        return master(color)
+        return color if master is None else master(color)
 
     return on_colors(image, change)
 

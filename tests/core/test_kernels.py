@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_core import Image, Pixels, load_kernels
+from pipeline_core import Image, Pixels, kernels_for, load_kernels, pass_over, stored
 from pipeline_core.kernels import compile_kernels, library
 
 ROOT = Path(__file__).parents[2]
@@ -91,16 +91,26 @@ def test_compiled_an_image_has_the_bits_of_numpy(
         assert np.array_equal(one, other)
 
 
-def test_the_kernel_of_the_page_halves(tmp_path: Path) -> None:
+def test_the_kernel_of_the_page_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "writing-a-plugin.md").read_text()
     (tmp_path / "kernels.c").write_text(page.split("```c\n")[1].split("```")[0])
     compile_kernels(tmp_path / "kernels.c")
     kernels = load_kernels(str(tmp_path / "__init__.py"))
     assert kernels is not None
-    array = np.random.default_rng(1).integers(0, 256, (3, 300, 1), np.uint8)
-    out = np.empty(array.shape, np.float32)
-    kernels.halve(byref(Pixels.of(array)), byref(Pixels.of(out)), c_ssize_t(3), c_ssize_t(300))
-    np.testing.assert_allclose(out, array / 510, rtol=1e-6)
+    array = np.random.default_rng(1).integers(0, 256, (2, 3, 300, 1), np.uint8)
+    out = np.empty((4, *array.shape[1:]), np.float32)
+    monkeypatch.setattr("pipeline_core.passes.PART", 600)  # two rows, and one
+    pass_over(kernels.halve, [array, out])
+    np.testing.assert_allclose(out, np.concatenate([array, array]) / 510, rtol=1e-6)
+
+
+def test_kernels_get_what_lies_in_memory_and_of_planes_a_copy(plugin: str) -> None:
+    picture = Image(np.random.default_rng(1).integers(0, 256, (1, 4, 5, 3), np.uint8))
+    assert kernels_for(plugin, picture, None) is load_kernels(plugin)
+    assert stored(picture) is picture.buffer
+    planes = picture.with_pixels(picture.pixels.contiguous().clone())
+    assert np.array_equal(stored(planes), picture.array)
+    assert kernels_for(plugin, picture.to("meta")) is None
 
 
 def test_nothing_is_loaded_that_was_built_of_another_text(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,13 @@ def test_both_kernels_say_the_same(
     found = apply_lut(given, path=path, interpolation=interpolation).array
     monkeypatch.setattr("pipeline_color.pointwise._by_numpy", lambda image: False)
     np.testing.assert_allclose(apply_lut(given, path=path, interpolation=interpolation).array, found, atol=2e-6)
+
+
+@pytest.mark.parametrize("interpolation", ["tetrahedral", "trilinear"])
+@pytest.mark.parametrize("size", [2, 5])
+def test_compiled_gives_what_formulas_give(
+    size: int, interpolation: Any, as_formulas: Callable[..., None], tmp_path: Path
+) -> None:
+    table = np.random.default_rng(3).random((size, size, size, 3))
+    path = write(tmp_path / "look.cube", table, "DOMAIN_MIN 0 -0.5 0.1", "DOMAIN_MAX 1 2 0.9")
+    as_formulas(lambda picture: apply_lut(picture, path=path, interpolation=interpolation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_convention_curves_go_on_as_straight_lines() -> None:
 def test_curves_of_one_channel_come_first() -> None:
     found = curves(ramp(0.5), red=[[0, 0], [1, 2]], points=[[0, 1], [1, 0]])
     np.testing.assert_allclose(found.array.ravel(), [0, 0.5, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"points": [[0.0, 0.1], [0.25, 0.2], [0.6, 0.9], [1.0, 0.95]]},
+        {"points": [[-0.5, 0.0], [2.0, 3.0]]},
+        {"red": [[0.0, 0.0], [0.5, 0.7], [1.0, 1.0]], "points": [[0.0, 0.0], [0.5, 0.3], [1.0, 1.0]]},
+        {"points": [[0.0, 0.0], [0.5, 0.0], [0.5 + 1e-9, 1.0], [1.0, 1.0]]},  # too steep for a table
+        {},
+    ],
+)
+def test_compiled_curves_give_what_formulas_give(params: Any, as_formulas: Callable[..., None]) -> None:
+    as_formulas(lambda picture: curves(picture, **params))
 
 
 def test_tonemap_formulas() -> None:
