@@ -131,7 +131,10 @@ def _parse(content: bytes) -> _Header:
     if width < 1 or height == 0:
         raise OperationError(f"damaged bmp file: its header says {width}x{height} pixels")
     masks, after = _masks(content, size, bits, coding)
-    palette = _palette(content[after:start], 3 if size == 12 else 4, bits, used) if bits <= 8 else _GREYS[:0]
+    step = 3 if size == 12 else 4
+    if bits <= 8 and start <= after:  # some writers leave the palette out of account
+        start = after + (used or 1 << bits) * step
+    palette = _palette(content[after:start], step, bits, used) if bits <= 8 else _GREYS[:0]
     return _Header(width, abs(height), height < 0, bits, coding, masks, palette, start)
 
 

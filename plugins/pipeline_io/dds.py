@@ -186,6 +186,10 @@ def _header(content: bytes) -> _Header:
     if not flags & (_RGB | _LUMINANCE) or bits not in (8, 16, 24, 32) or not all(fields):
         raise OperationError(f"a dds file of {bits}-bit pixels of flags {flags:#x}; what is read is RGB and grey")
     fields += (alpha,) if flags & _ALPHA and alpha else ()
+    if bits == 8 and len(fields) == 1:  # some writers give masks of 32 bits
+        fields = (0xFF,)
+    if any(mask >> bits for mask in fields):
+        raise OperationError(f"damaged dds file: bit fields of {', '.join(map(hex, fields))} in {bits} bits")
     deep = any(mask.bit_count() > 8 for mask in fields)
     return _Header(width, height, 128, dtype="uint16" if deep else "uint8", bits=bits, masks=fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -60,4 +61,7 @@ def _read(name: str, facts: Facts) -> Array:
 
 def _damaged(facts: Facts, reason: str, name: str) -> OperationError:
     text = " ".join(reason.replace(f'("{name}")', "").replace(name, "file").split())
+    lacking = re.search(r"(?:[^:]*(?:support is not configured|is not implemented)|No support for.*)", text)
+    if lacking:
+        return OperationError(f"a {facts.format} file that is not read here: {lacking[0].strip()}; save it another way")
     return OperationError(f"damaged {facts.format} file: {text or 'it can not be decoded'}")

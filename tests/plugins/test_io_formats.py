@@ -297,6 +297,18 @@ def test_two_channels_of_normals(path: Path) -> None:
     assert np.abs(loaded.buffer.astype(int) - ramp).max() <= 6
 
 
+def test_dds_bit_fields_that_lie_beyond_the_pixel(path: Path) -> None:
+    def plain(bits: int, flags: int, *masks: int) -> bytes:
+        pixel_format = struct.pack("<II4s5I", 32, flags, bytes(4), bits, *masks)
+        return b"DDS " + struct.pack("<7I44x", 124, 0x100F, 1, 2, 0, 0, 0) + pixel_format + bytes(20)
+
+    path.write_bytes(plain(8, 0x20000, 0xFF000000, 0xFF000000, 0xFF000000, 0) + b"\x07\x09")
+    assert check(path).array.ravel().tolist() == pytest.approx([7 / 255, 9 / 255])  # what some writers say of 8 bits
+    path.write_bytes(plain(16, 0x40, 0xFF0000, 0xFF00, 0xFF, 0) + bytes(4))
+    with pytest.raises(OperationError, match="damaged dds file: bit fields of 0xff0000, 0xff00, 0xff in 16 bits"):
+        load_image(path=path)
+
+
 @pytest.mark.parametrize(
     ("number", "size", "channels", "dtype"),
     [(71, 8, "RGBA", "uint8"), (72, 8, "RGBA", "uint8"), (75, 16, "RGBA", "uint8"), (78, 16, "RGBA", "uint8"),

@@ -296,6 +296,12 @@ def test_bmp_bit_fields_and_padding(path: Path) -> None:
     check(path, np.array([[[3, 2, 1]]], np.uint8), "RGB")
 
 
+def test_bmp_whose_header_leaves_the_palette_out_of_account(path: Path) -> None:
+    header = struct.pack("<2sI4xI", b"BM", 0, 54) + struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 8, 0, 0, 0, 0, 2, 0)
+    path.write_bytes(header + b"\x01\x02\x03\x00\x04\x05\x06\x00" + b"\x01\x00\x00\x00")
+    check(path, np.array([[[6, 5, 4], [3, 2, 1]]], np.uint8), "RGB")
+
+
 def test_too_many_pixels_are_refused_before_decoding(path: Path) -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 6, 0, 0, 0))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
