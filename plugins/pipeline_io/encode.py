@@ -132,9 +132,9 @@ def encode_image(
     Also BMP, TGA, QOI, PGM, PPM, PNM, PAM and PFM. Nothing is converted on the way: colour is written as it is and named
     in the file (sRGB, cICP and gAMA in PNG, CICP in JPEG XL, colorInteropID and chromaticities in OpenEXR; an ICC
     profile in JPEG, WebP, AVIF and TIFF). Alpha is straight in all formats but OpenEXR, where it is associated, and
-    TIFF, which has the image's own state; an image of the other state is divided or multiplied by its alpha. OpenEXR
-    holds channels of any names, so layers too (`stack_layers`); WebP, AVIF and QOI store grey as RGB. The same image and
-    params give the same bytes on one kind of machine.
+    TIFF, which has the image's own state; an image of the other state is divided or multiplied by its alpha; from 4
+    GiB of pixels on it is a BigTIFF. OpenEXR holds channels of any names, so layers too (`stack_layers`); WebP, AVIF and
+    QOI store grey as RGB. The same image and params give the same bytes on one kind of machine.
 
     KTX2 is not written: no library that is kept up offers it to Python on Linux. DDS holds the same blocks (BC1 to BC7), which
     engines and the KTX tools read.

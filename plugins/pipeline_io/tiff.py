@@ -27,7 +27,7 @@ _FAX = (2, 3, 4)
 _GREY, _RGB, _PALETTE, _CMYK, _YCBCR = ((0, 1), 2, 3, 5, 6)
 _FLOAT = 3
 _STRIP_BYTES = 2**19
-_MOST = 2**32 - 2**16
+_MOST = 2**32 - 2**24  # of pixels; deflating noise, and the tags, take a little more
 
 
 def probe(content: bytes) -> Facts:
@@ -60,7 +60,10 @@ def probe(content: bytes) -> Facts:
 
 
 def encode(pixels: Array, *, associated: bool, color: str, meta: Mapping[str, str], compression: int) -> bytes:
-    """A little-endian TIFF of `(H, W, C)` uint8, uint16, float16 or float32 pixels, deflated unless `compression` is 0."""
+    """A little-endian TIFF of `(H, W, C)` uint8, uint16, float16 or float32 pixels, deflated unless `compression` is 0.
+
+    A BigTIFF where the pixels have 4 GiB.
+    """
     file = io.BytesIO()
     stream = Stream(
         file,
@@ -92,9 +95,7 @@ class Stream:
     ) -> None:
         height, width, samples = shape
         self._itemsize = np.dtype(dtype).itemsize
-        nbytes = height * width * samples * self._itemsize
-        if nbytes > _MOST:
-            raise OperationError(f"{nbytes:,} bytes of pixels are more than a tiff file can hold; save fewer bits")
+        self._big = height * width * samples * self._itemsize > _MOST
         self._file = file
         self._shape = height, width, samples
         self._floats = dtype.startswith("float")
@@ -103,7 +104,8 @@ class Stream:
         self._counts: list[int] = []
         self._done = 0
         self._waiting: Array | None = None
-        file.write(bytes(8))
+        self._start = 16 if self._big else 8
+        file.write(bytes(self._start))
 
     def add(self, pixels: Array) -> None:
         if self._waiting is not None:
@@ -119,21 +121,23 @@ class Stream:
         self._waiting = pixels[count:].copy() if count < len(pixels) else None
 
     def finish(self) -> None:
-        at = 8 + sum(n + n % 2 for n in self._counts)
-        self._file.write(_directory(self._tags(), at))
+        at = self._start + sum(n + n % 2 for n in self._counts)
+        self._file.write(_directory(self._tags(), at, big=self._big))
         self._file.seek(0)
-        self._file.write(struct.pack("<2sHI", b"II", 42, at))
+        self._file.write(
+            struct.pack("<2sHHHQ", b"II", 43, 8, 0, at) if self._big else struct.pack("<2sHI", b"II", 42, at)
+        )
 
     def _tags(self) -> dict[int, tuple[str, tuple[int, ...] | bytes]]:
         height, width, samples = self._shape
-        offsets = np.cumsum([8, *(n + n % 2 for n in self._counts[:-1])])
+        offsets = np.cumsum([self._start, *(n + n % 2 for n in self._counts[:-1])])
         tags: dict[int, tuple[str, tuple[int, ...] | bytes]] = {
             256: ("I", (width,)),
             257: ("I", (height,)),
             258: ("H", (self._itemsize * 8,) * samples),
             259: ("H", (8 if self._level else 1,)),
             262: ("H", (2 if samples > 2 else 1,)),
-            273: ("I", tuple(int(n) for n in offsets)),
+            273: ("Q" if self._big else "I", tuple(int(n) for n in offsets)),
             277: ("H", (samples,)),
             278: ("I", (self._rows,)),
             279: ("I", tuple(self._counts)),
@@ -212,17 +216,18 @@ def _float_differences(rows: Array) -> Array:
     return differences
 
 
-def _directory(tags: Mapping[int, tuple[str, tuple[int, ...] | bytes]], start: int) -> bytes:
-    """A directory to be written at `start`, with the values that don't fit into it behind."""
-    kinds = {"B": 1, "H": 3, "I": 4, "s": 7}
-    entries, values = struct.pack("<H", len(tags)), b""
-    behind = start + 2 + 12 * len(tags) + 4
+def _directory(tags: Mapping[int, tuple[str, tuple[int, ...] | bytes]], start: int, *, big: bool) -> bytes:
+    """A directory to be written at `start`, with the values that don't fit into it behind; `big` with 64-bit numbers."""
+    kinds = {"B": 1, "H": 3, "I": 4, "s": 7, "Q": 16}
+    few, many, room = ("Q", "Q", 8) if big else ("H", "I", 4)
+    entries, values = struct.pack(f"<{few}", len(tags)), b""
+    behind = start + len(entries) + (4 + 2 * room) * len(tags) + room
     for tag, (code, given) in sorted(tags.items()):
         value = given if isinstance(given, bytes) else struct.pack(f"<{len(given)}{code}", *given)
-        entries += struct.pack("<HHI", tag, kinds[code], len(given))
-        if len(value) <= 4:
-            entries += value.ljust(4, b"\0")
+        entries += struct.pack(f"<HH{many}", tag, kinds[code], len(given))
+        if len(value) <= room:
+            entries += value.ljust(room, b"\0")
         else:
-            entries += struct.pack("<I", behind + len(values))
+            entries += struct.pack(f"<{many}", behind + len(values))
             values += value + bytes(len(value) % 2)
-    return entries + bytes(4) + values
+    return entries + bytes(room) + values

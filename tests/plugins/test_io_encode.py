@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zlib
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,22 @@ def test_tiff_of_floats_is_read_by_opencv() -> None:
     source = image("float32", "RGB")
     content = np.frombuffer(encode_image(source, format="tiff").content, np.uint8)
     assert np.array_equal(cv2.imdecode(content, cv2.IMREAD_UNCHANGED)[..., ::-1], source.buffer[0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_tiff_of_4_gib_is_a_bigtiff(dtype: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = replace(image(dtype, "RGB"), meta={"description": "large"})
+    plain = encode_image(source, format="tiff").content
+    monkeypatch.setattr("pipeline_io.tiff._MOST", source.nbytes - 1)
+    monkeypatch.setattr("pipeline_io.tiff._STRIP_BYTES", 100)
+    path = tmp_path / "x.tif"
+    path.write_bytes(encode_image(source, format="tiff").content)
+    assert (plain[2], path.read_bytes()[2]) == (42, 43)
+    assert np.array_equal(load_image(path=path).buffer, source.buffer)
+    assert load_image(path=path).meta["description"] == "large"
+    assert np.array_equal(OpenImageIO.ImageInput.open(str(path)).read_image(dtype), source.buffer[0])
+    if dtype == "uint8":
+        assert np.array_equal(PIL.Image.open(path), source.buffer[0])
 
 
 def test_tiff_says_whether_alpha_is_associated(tmp_path: Path) -> None:
