@@ -46,6 +46,7 @@ _KEYWORDS = {
 }
 _NAMES = {keyword: name for name, keyword in _KEYWORDS.items()}
 _XMP = "XML:com.adobe.xmp"
+_RAW = "Raw profile type "
 _MAX_TEXT = 2**24
 
 
@@ -70,7 +71,8 @@ def probe(content: bytes) -> Facts:
     if depth not in _DEPTHS.get(kind, ()):
         raise OperationError(f"damaged png file: colour type {kind} with {depth} bits")
     channels = CHANNELS[_SAMPLES[kind] + (b"tRNS" in chunks and kind in (0, 2, 3))]
-    directory = exif.exif_directory(chunks.get(b"eXIf", b""))
+    raw = {key: texts.pop(key) for key in [*texts] if key.startswith(_RAW)}
+    directory = exif.exif_directory(chunks.get(b"eXIf") or _raw_exif(raw))
     color, profile = _color(chunks)
     packet = texts.pop(_XMP, "")
     return Facts(
@@ -207,6 +209,15 @@ def _text(name: bytes, body: bytes) -> dict[str, str]:
         return {}
     key = keyword.decode("latin-1")
     return {_NAMES.get(key, key): text} if key and text else {}
+
+
+def _raw_exif(raw: Mapping[str, str]) -> bytes:
+    """EXIF as ImageMagick wrote it before the chunk for it existed: a name, a length, and hexadecimal digits."""
+    digits = "".join((raw.get(f"{_RAW}exif") or raw.get(f"{_RAW}APP1") or "").split()[2:])
+    try:
+        return bytes.fromhex(digits).removeprefix(b"Exif\0\0")
+    except ValueError:
+        return b""
 
 
 def _text_chunks(meta: Mapping[str, str]) -> list[bytes]:

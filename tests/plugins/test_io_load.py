@@ -286,6 +286,19 @@ def test_missing_folder_and_empty(tmp_path: Path) -> None:
         load_image(path=tmp_path / "empty.png")
 
 
+def test_png_with_exif_as_imagemagick_wrote_it(path: Path) -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0"
+    for digits, expected in ((exif.hex(), [[[2], [1]]]), ("no digits", [[[1], [2]]])):
+        text = f"Raw profile type exif\0\0exif\n      {len(exif)}\n{digits[:72]}\n{digits[72:]}".encode()
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 0, 0, 0, 0))
+        pixels = chunk(b"IDAT", zlib.compress(b"\0\1\2"))
+        raw = b"Raw profile type exif\0\0" + zlib.compress(text.partition(b"\0\0")[2])
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"zTXt", raw) + pixels + chunk(b"IEND", b""))
+        found = load_image(path=path)
+        assert found.buffer[0].tolist() == expected
+        assert not found.meta
+
+
 def test_bmp_bit_fields_and_padding(path: Path) -> None:
     header = struct.pack("<2sI4xI", b"BM", 0, 66) + struct.pack("<IiiHHIIiiII", 40, 2, -1, 1, 16, 3, 0, 0, 0, 0, 0)
     masks = struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
