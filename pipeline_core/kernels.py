@@ -24,7 +24,7 @@ from typing import Any
 INCLUDE = Path(__file__).with_name("include")
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 FLAGS = (
-    "-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden",
+    "-std=gnu11", "-O3", *(() if sys.platform == "win32" else ("-fPIC",)), "-fvisibility=hidden",
     # The bits of numpy: no product is left unrounded in a sum. Nobody looks at errno or at the processor's exceptions.
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi",
 )  # fmt: skip

@@ -73,9 +73,20 @@ INLINE void put_lanes(float *at, Lanes lanes, ptrdiff_t left) {
 
 /* The alpha of each pixel of four for all of its channels. */
 INLINE Lanes alpha_of(Lanes pixels) {
+#if defined(__clang__)
+#define FOURTH(i) i | 3, (i + 1) | 3, (i + 2) | 3, (i + 3) | 3
+#if LANES == 16
+    return __builtin_shufflevector(pixels, pixels, FOURTH(0), FOURTH(4), FOURTH(8), FOURTH(12));
+#elif LANES == 8
+    return __builtin_shufflevector(pixels, pixels, FOURTH(0), FOURTH(4));
+#else
+    return __builtin_shufflevector(pixels, pixels, FOURTH(0));
+#endif
+#else
     Picks fourth;
     for (int i = 0; i < LANES; i++) fourth[i] = i | 3;
     return __builtin_shuffle(pixels, fourth);
+#endif
 }
 
 /* x / 255 and x / 65535 as they are rightly rounded, without dividing: the first product is exact, as its factor has 16
