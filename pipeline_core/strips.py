@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import copy_context
@@ -38,7 +39,7 @@ Values = tuple[Any, ...]
 KEPT = 31 << 20
 """The largest block of freed memory that the C library keeps for later."""
 PROBES = 2
-"""Strips that are run first, one after the other, where a cache asks what each step takes; the last of them counts."""
+"""Strips that tell what each step takes, where a cache asks; the last of them counts."""
 
 
 class FileFailed(Exception):  # noqa: N818  it carries the error
@@ -121,6 +122,22 @@ class _Strip(NamedTuple):
     read: dict[int, _Rows]
 
 
+class _Probes:
+    """The first strips, until they have told what is worth keeping: which steps' rows are put together besides the outputs."""
+
+    def __init__(self, worth_keeping: WorthKeeping, wanted: int, *, holds: bool) -> None:
+        self.worth_keeping, self.wanted = worth_keeping, wanted
+        self.holds = holds
+        """Whether rows are held until then. Else their memory is used again, and strips run once more where it has to be."""
+        self.lock = threading.Lock()
+        self.seconds: dict[int, dict[int, float]] = {}
+        self.begun: list[int] = []
+        self.held: list[tuple[_Strip, dict[int, _Rows]]] = []
+        self.nbytes: dict[int, int] = {}
+        """Of a row of each step."""
+        self.chosen: Sequence[int] | None = None
+
+
 class _Strips:
     def __init__(
         self,
@@ -149,6 +166,7 @@ class _Strips:
         self.rows = rows or self.frames.rows_of_a_strip()
         self.count = -(-self.frames.height // self.rows)
         self.failures: list[BaseException] = []
+        self.probes: _Probes | None = None
         self.taking = threading.Lock()
         self.written = 0
         self.turns = threading.Condition()
@@ -161,13 +179,13 @@ class _Strips:
     ) -> Made:
         started = time.perf_counter()
         workers = min(jobs, self.count)
+        self.left = deque(range(self.count))
+        if worth_keeping is not None:
+            in_order = bool(self.files or self.sinks)
+            self.probes = _Probes(worth_keeping, min(PROBES, self.count), holds=in_order)
         with restored(), without_gradients(), _in_one_thread(), in_one_core() if workers > 1 else nullcontext():
             spent = dict.fromkeys(self.readers, 0.0)
-            first = 0
-            if worth_keeping is not None:
-                first = self._probe(worth_keeping, told, spent)
-            left = iter(range(first, self.count))
-            done = itertools.count(first + 1)
+            done = itertools.count(1)
 
             def work() -> None:
                 own = dict.fromkeys(spent, 0.0)
@@ -175,14 +193,14 @@ class _Strips:
                     with without_gradients(), _in_one_thread():
                         while not self.failures:
                             with self.taking:
-                                number = next(left, None)
+                                number = self.left.popleft() if self.left else None
                             if number is None:
                                 break
                             strip = self._take(number, own)
                             if self.failures:
                                 break
                             self._carry_out(strip, own)
-                            told(next(done), self.count)
+                            told(min(next(done), self.count), self.count)
                 except BaseException as error:  # told to the caller, in his thread
                     with self.turns:
                         self.failures.append(error)
@@ -201,25 +219,44 @@ class _Strips:
             raise self.failures[0]
         return self._made(spent, time.perf_counter() - started)
 
-    def _probe(self, worth_keeping: WorthKeeping, told: Callable[[int, int], None], spent: dict[int, float]) -> int:
-        """How many strips were run to see what is worth keeping."""
-        kept: list[tuple[_Strip, dict[int, _Rows]]] = []
+    def _carry_out(self, strip: _Strip, spent: dict[int, float]) -> None:
+        """Makes these rows. The first ones tell meanwhile what each step takes."""
+        probes = self.probes
+        if probes is None or probes.chosen is not None:
+            self._run(strip, spent)
+            return
         before = dict(spent)
-        for number in range(min(PROBES, self.count)):
-            before = dict(spent)
-            strip = self._take(number, spent)
-            kept.append((strip, self._carry_out(strip, spent, keeps=True)))
-            told(number + 1, self.count)
-        last = kept[-1][1]
-        heights = {i: self.frames.of[i].height for i in last}
-        seconds = {i: (spent[i] - before[i]) * heights[i] / rows.rows for i, rows in last.items()}
-        nbytes = {i: sum(v.nbytes for v in rows.values) * heights[i] // rows.rows for i, rows in last.items()}
-        alike = all(frame[:2] == self.frames.of[self.frames.ends[0]][:2] for frame in self.frames.of.values())
-        for index in worth_keeping(seconds, nbytes) if alike else ():
-            self.whole[index] = []
-            for strip, strips in kept:
-                self._put(index, strips[index], strip.spans[self.frames.ends[0]])
-        return len(kept)
+        probes.begun.append(strip.number)
+        made = self._run(strip, spent, probes)
+        with probes.lock:
+            if strip.number < probes.wanted:
+                probes.seconds[strip.number] = {i: (spent[i] - before[i]) / self._height(strip, i) for i in before}
+            if made:
+                probes.held.append((strip, made))
+            if probes.chosen is None and len(probes.seconds) == probes.wanted:
+                chosen = self._choose(probes)
+                self.whole = self.whole | {index: [] for index in chosen}  # before others begin to rely on it
+                probes.chosen = chosen
+                if chosen and not probes.holds:
+                    self.left.extend(probes.begun)
+            held, probes.held = (probes.held, []) if probes.chosen is not None else ([], probes.held)
+        for index in probes.chosen or ():
+            for other, rows in held:
+                self._put(index, rows[index], other.spans[self.frames.ends[0]])
+
+    def _height(self, strip: _Strip, index: int) -> int:
+        start, stop = strip.needed.get(index, (0, 1))
+        return stop - start
+
+    def _choose(self, probes: _Probes) -> Sequence[int]:
+        """What is worth keeping, by the last of the strips that are asked: the first ones find nothing in the caches."""
+        end = self.frames.of[self.frames.ends[0]]
+        if any(frame[:2] != end[:2] for frame in self.frames.of.values()):
+            return ()
+        seconds = {
+            i: taken * end.height for i, taken in probes.seconds[probes.wanted - 1].items() if i in probes.nbytes
+        }
+        return probes.worth_keeping(seconds, {i: size * end.height for i, size in probes.nbytes.items()})
 
     def _made(self, spent: Mapping[int, float], seconds: float) -> Made:
         total = sum(spent.values()) or 1.0
@@ -248,8 +285,9 @@ class _Strips:
                 self.turns.notify_all()
         return _Strip(number, spans, needed, read)
 
-    def _carry_out(self, strip: _Strip, spent: dict[int, float], *, keeps: bool = False) -> dict[int, _Rows]:
-        """Runs all steps for these rows of the outputs; what they gave, as far as it is kept."""
+    def _run(self, strip: _Strip, spent: dict[int, float], probes: _Probes | None = None) -> dict[int, _Rows]:
+        """Runs all steps for these rows of the outputs; what they gave, as far as it is held."""
+        holds = probes is not None and probes.holds
         strips, written = strip.read, []
         for index in self.whole.keys() & strips.keys():
             self._put(index, strips[index], strip.spans[index])
@@ -279,14 +317,16 @@ class _Strips:
                 made.protect()
             if index in self.whole:
                 self._put(index, made, strip.spans.get(index) or strip.spans[self.frames.ends[0]])
-            if self.readers[index] or keeps:
+            if probes is not None:
+                probes.nbytes[index] = sum([value.nbytes for value in made.values]) // made.rows
+            if self.readers[index] or holds:
                 strips[index] = made
             del given, values, made
-            for source in () if keeps else self.dying[index]:
+            for source in () if holds else self.dying[index]:
                 strips.pop(source, None)
         if self.sinks:
             self._write(strip.number, written, spent)
-        return strips
+        return strips if holds else {}
 
     def _call(self, member: Member, low: int, high: int, given: list[Any], spent: dict[int, float]) -> Values:
         """The step's rows from `low` to `high`."""

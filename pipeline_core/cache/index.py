@@ -54,15 +54,18 @@ class Index:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._set_aside = False
+        self._is_new = False
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def ask(self, work: Callable[[sqlite3.Connection], T], otherwise: T, *, write: bool = False) -> T:
         """`work` on the connection (a write in one transaction), or `otherwise` where that is not possible."""
+        # A connection must not cross a fork: a child sees an empty cache.
+        if (self._is_new and not write) or os.getpid() != self._pid:
+            return otherwise
         with self._lock:
             for _ in range(2):
-                # A connection must not cross a fork: a child sees an empty cache.
-                if self.off or (write and self.readonly) or os.getpid() != self._pid:
+                if self.off or (write and self.readonly):
                     return otherwise
                 try:
                     if self._connection is None:
@@ -74,6 +77,27 @@ class Index:
                     if not self._mend(error):
                         return otherwise
             return otherwise
+
+    def begin(self, job: Callable[[], None]) -> Callable[[], None]:
+        """Does the job, and returns what waits until it is done.
+
+        Where there is no file yet it is done beside the caller, since to make one takes longer than many a pipeline.
+        Meanwhile the index answers as what it is, an empty one.
+        """
+        if self._connection is not None or self.path.exists():
+            job()
+            return lambda: None
+        self._is_new = True
+
+        def make() -> None:
+            try:
+                job()
+            finally:
+                self._is_new = False
+
+        thread = threading.Thread(target=make, name="cache index", daemon=True)
+        thread.start()
+        return thread.join
 
     def close(self) -> None:
         with self._lock:

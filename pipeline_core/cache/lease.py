@@ -22,7 +22,9 @@ class Claims:
     @contextmanager
     def hold(self, keys: Iterable[str]) -> Iterator[None]:
         name = os.urandom(16).hex()
-        self._index.lease(name, keys)
+        wait = self._index.begin(
+            lambda: self._index.lease(name, keys)
+        )  # in a new index there is nothing to collect yet
         with self._lock:
             self._held.add(name)
             if len(self._held) == 1:
@@ -35,6 +37,7 @@ class Claims:
                 self._held.discard(name)
                 if not self._held:
                     self._idle.set()
+            wait()
             self._index.release(name)
 
     def _renew(self, idle: threading.Event) -> None:

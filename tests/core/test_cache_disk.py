@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 from pipeline_core.cache import Cache, Record, record
 from pipeline_core.cache.collect import GRACE_SECONDS, sweep_temporaries
+from pipeline_core.cache.index import Index
 from pipeline_core.cache.temporary import Temporary
 from pipeline_core.image import Image
 
@@ -541,6 +543,20 @@ def test_what_is_claimed_stays(cache: Cache, warnings: list[str]) -> None:
             assert sorted(other.find_many(["claimed", "free", "yet to come"])) == ["claimed", "yet to come"]
         assert other.prune(to=0).entries == 2
     assert warnings == []
+
+
+def test_a_new_index_is_made_beside_the_work(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is empty meanwhile, and nobody waits to hear that."""
+    real, made = Index._open, threading.Event()
+    monkeypatch.setattr(Index, "_open", lambda self: (made.wait(10), real(self))[1])
+    with cache.claim(["k"]):
+        assert cache.find_many(["k"]) == {}
+        made.set()
+        put(cache, "k", image(1))
+        cache.flush()
+        assert cache.prune(to=0).entries == 0
+    assert cache.find("k")
+    assert cache.prune(to=0).entries == 1
 
 
 def test_the_claim_of_a_dead_process_runs_out(cache: Cache) -> None:
