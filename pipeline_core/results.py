@@ -20,6 +20,7 @@ from pipeline_core.values import fingerprint, nbytes
 
 if TYPE_CHECKING:
     from pipeline_core.cache import Cache, Record
+    from pipeline_core.cache.blob import Known
     from pipeline_core.cache.turns import Turn
 
 Values = tuple[Any, ...]
@@ -82,13 +83,13 @@ class Results:
             self.alive -= self._sizes[index]
             self.values[index] = None
 
-    def watch(self, index: int, values: Values, size: int) -> None:
+    def watch(self, index: int, values: Values, size: int, known: Known | None = None) -> None:
         """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it.
 
         What others read on another device alone is theirs as a copy.
         """
         if self.guard and size and index not in self._copied:
-            self._marks[index] = _mark(values)
+            self._marks[index] = _mark(values, known)
 
     def is_changed(self, index: int, values: Values) -> bool:
         """Whether somebody wrote into a result since it was made."""
@@ -176,7 +177,8 @@ class Results:
         values, record = self.values[index], self.records[index]
         if values is not None or record is None or self.cache is None:
             return values
-        values = self.cache.load(record, self.steps[index].name)
+        known: Known = {}
+        values = self.cache.load(record, self.steps[index].name, known)
         with self.lock:
             if values is None:
                 self.records[index] = self._digests[index] = None
@@ -190,7 +192,7 @@ class Results:
             self._read.add(index)
             if self.values[index] is None:
                 size = sum(map(nbytes, values))
-                self.watch(index, values, size)
+                self.watch(index, values, size, known)
                 if index in self.kept or wanted(index):
                     self.hold(index, values, size)
         return values
@@ -334,8 +336,8 @@ def _read_elsewhere(plan: Plan) -> set[int]:
     return {step.index for step in plan.steps if step.device == "cpu"} - here - plan.kept
 
 
-def _mark(values: Values) -> int:
-    return hash(tuple(map(fingerprint, values)))
+def _mark(values: Values, known: Known | None = None) -> int:
+    return hash(tuple([fingerprint(value, known) for value in values]))
 
 
 def _may_keep(step: Step) -> bool:

@@ -43,23 +43,33 @@ def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> Non
         for y in range(0, height, side[1])
         for x in range(0, width, side[0])
     ]
-    workers = 1 if _cores_are_taken.get() else min(len(tiles), cores())
-    left, taking = iter(enumerate(tiles)), threading.Lock()
+    side_by_side(len(tiles), lambda number: work(*tiles[number]), lambda number: progress(number, len(tiles), "tiles"))
+
+
+def side_by_side(
+    count: int, work: Callable[[int], None], told: Callable[[int], None] | None = None, *, most: int | None = None
+) -> None:
+    """`work(number)` for all numbers below `count`, on all cores, or on so many; the caller's thread is one of them.
+
+    What fails first by its number is raised there. `told` hears in it which of the caller's own are done.
+    """
+    workers = 1 if _cores_are_taken.get() else min(count, cores(), most or count)
+    left, taking = iter(range(count)), threading.Lock()
     failures: list[tuple[int, BaseException]] = []
 
-    def run(told: bool) -> None:
-        done = 0
+    def run(of_caller: bool) -> None:
+        number: int | None = 0
         try:
             while not failures:
                 with taking:
-                    done, tile = next(left, (done, None))
-                if tile is None:
+                    number = next(left, None)
+                if number is None:
                     return
-                work(*tile)
-                if told:
-                    progress(done, len(tiles), "tiles")
+                work(number)
+                if told is not None and of_caller:
+                    told(number)
         except BaseException as error:  # told to the caller, in his thread
-            failures.append((done, error))
+            failures.append((number or 0, error))
 
     # Not an executor: what it does for a tile takes longer than many tiles.
     threads = [threading.Thread(target=run, args=(False,)) for _ in range(workers - 1)]

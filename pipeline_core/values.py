@@ -17,9 +17,9 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-import xxhash
 
 from pipeline_core.devices import torch_if_loaded, transfer
+from pipeline_core.pieces import checksum
 
 Tree = Any
 """JSON: null, booleans, numbers, strings, and lists and objects that hold them."""
@@ -146,8 +146,8 @@ def dense(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     return turned if turned.flags.c_contiguous else None
 
 
-def fingerprint(value: Any) -> int:
-    """A fast checksum of a value's CPU memory (xxh3, 64 bits), to tell whether somebody wrote into it.
+def fingerprint(value: Any, known: Mapping[tuple[int, int], bytes] | None = None) -> int:
+    """A fast checksum of a value's CPU memory, to tell whether somebody wrote into it; `known` are checksums by place and size.
 
     Not a name for content: see `pipeline_core.cache` for that. Memory on other devices counts by its version counter.
     """
@@ -160,8 +160,10 @@ def fingerprint(value: Any) -> int:
         flat = dense(array)
         if flat is None:
             flat = np.ascontiguousarray(array)
-        mixed = xxhash.xxh3_64_intdigest(flat)  # type: ignore[arg-type]  # takes any contiguous buffer
-        total = (total * 1000003 + mixed) % 2**64
+        mixed = known.get((flat.ctypes.data, flat.nbytes)) if known else None
+        if mixed is None:
+            mixed = checksum(flat)
+        total = (total * 1000003 + int.from_bytes(mixed)) % 2**64
     return total
 
 

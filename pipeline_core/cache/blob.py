@@ -27,10 +27,15 @@ from blake3 import blake3
 
 from pipeline_core import values
 from pipeline_core.cache.record import DamagedError, Output
+from pipeline_core.pieces import Checksum, checksum
 
 Array = np.ndarray[Any, Any]
 
+Known = dict[tuple[int, int], bytes]
+"""Checksums of memory by place and size, as `values.fingerprint` takes them."""
+
 SUFFIX = ".safetensors"
+IN_PIECES = "4m:"
 ALIGNMENT = 64
 CHUNK = 1 << 20
 MAPPED = 1 << 20  # smaller files are read: a mapping costs page faults, and a process may have only some 65,000
@@ -85,21 +90,30 @@ class Contents:
 
     def write(self, file: int | None) -> str:
         """Write to a file descriptor (or nowhere); returns the checksum of what was written. Raises OSError."""
-        checksum = xxhash.xxh3_128()
-        for piece in self._pieces():
+        checksum = Checksum()
+        _write(file, memoryview(self.header))
+        for piece in self._data():
             for start in range(0, len(piece), CHUNK):  # hashed and written while it is in the core's cache
                 part = piece[start : start + CHUNK]
                 checksum.update(part)
-                while file is not None and len(part):
-                    part = part[os.write(file, part) :]
-        return checksum.hexdigest()
+                _write(file, part)
+        return _text(self.header, checksum.digest())
 
-    def _pieces(self) -> Iterator[memoryview]:
-        yield memoryview(self.header)
+    def _data(self) -> Iterator[memoryview]:
         for buffer, (padding, _) in zip(self.buffers, _places(self.buffers), strict=True):
             if padding:
                 yield memoryview(bytes(padding))
             yield from _bytes_of(buffer.in_memory)
+
+
+def _write(file: int | None, part: memoryview) -> None:
+    while file is not None and len(part):
+        part = part[os.write(file, part) :]
+
+
+def _text(header: bytes, data: bytes) -> str:
+    """The checksum of a file: of its header, and of all that comes after it, in pieces."""
+    return f"{IN_PIECES}{xxhash.xxh3_128_hexdigest(xxhash.xxh3_128_digest(header) + data)}"
 
 
 def digest(value: Any) -> str:
@@ -107,15 +121,18 @@ def digest(value: Any) -> str:
     return Contents(value).digest()
 
 
-def read(path: Path, output: Output) -> Any:
+def read(path: Path, output: Output, known: Known | None = None) -> Any:
     """The value in a blob, its checksum proved; mapped copy-on-write, so that writing into it can't harm the file.
 
-    Raises DamagedError where it is not what was written, OSError where it can't be read.
+    `known` gets what the proof tells of its memory. Raises DamagedError where it is not what was written, OSError where
+    it can't be read.
     """
-    memory = _read_proved(path, output)
+    memory, data = _read_proved(path, output)
     # The bytes are what was written, so what fails from here on is a kind that is no longer what it was.
     try:
         tree, arrays = _unpack(memory)
+        if known is not None and data and len(arrays) == 1:
+            known[arrays[0][1].ctypes.data, arrays[0][1].nbytes] = data
         return values.put_together(tree, [_as_dtype(dtype, array) for dtype, array in arrays])
     except Exception as error:  # a kind's own code runs here, and may raise anything
         raise DamagedError(f"its value can't be put together ({type(error).__name__}: {error})") from error
@@ -124,27 +141,38 @@ def read(path: Path, output: Output) -> Any:
 def is_true(path: Path, output: Output) -> bool:
     """Whether the file is what was written, and its value has the digest that it is named by."""
     try:
-        return _digest(*_unpack(_read_proved(path, output))) == output.digest
+        return _digest(*_unpack(_read_proved(path, output)[0])) == output.digest
     except (DamagedError, OSError, LookupError, TypeError, ValueError):
         return False
 
 
-def _read_proved(path: Path, output: Output) -> Any:
+def _read_proved(path: Path, output: Output) -> tuple[Any, bytes]:
+    """(the file's bytes, the checksum of all after the header; empty where it is not known by itself)."""
     file = open_blob(path, output.size)
     try:
+        memory: Any
         if output.size < MAPPED:
             memory = bytearray(output.size)
-            if _fill(file, memory) != output.size or xxhash.xxh3_128_hexdigest(memory) != output.checksum:
-                raise DamagedError("its blob does not match its checksum")
-            return memory
-        # Only a change by a stranger after the proof could hurt; nobody of ours rewrites a blob.
-        mapped = mmap.mmap(file, output.size, access=mmap.ACCESS_COPY)
-        found = xxhash.xxh3_128_hexdigest(mapped) if _is_populated(mapped) else _checksum(file)
+            is_there = _fill(file, memory) == output.size
+            found, data = _proof(memory, output) if is_there else ("", b"")
+        else:
+            # Only a change by a stranger after the proof could hurt; nobody of ours rewrites a blob.
+            memory = mmap.mmap(file, output.size, access=mmap.ACCESS_COPY)
+            found, data = _proof(memory if _is_populated(memory) else _whole(file, output.size), output)
         if found != output.checksum:
             raise DamagedError("its blob does not match its checksum")
-        return mapped
+        return memory, data
     finally:
         os.close(file)
+
+
+def _proof(memory: Any, output: Output) -> tuple[str, bytes]:
+    if not output.checksum.startswith(IN_PIECES):  # of an entry from before there were any
+        return xxhash.xxh3_128_hexdigest(memory), b""
+    view = memoryview(memory)
+    start = min(8 + int.from_bytes(view[:8], "little"), output.size)
+    data = checksum(view[start:])
+    return _text(bytes(view[:start]), data), data
 
 
 def open_blob(path: Path, size: int) -> int:
@@ -199,13 +227,10 @@ def _fill(file: int, memory: bytearray) -> int:
     return done
 
 
-def _checksum(file: int) -> str:
+def _whole(file: int, size: int) -> bytearray:
     """Reading, not mapping: a disk error is then an exception, and not a signal."""
-    whole, chunk = xxhash.xxh3_128(), memoryview(bytearray(CHUNK >> 2))
-    with FileIO(file, closefd=False) as stream:
-        while got := stream.readinto(chunk):
-            whole.update(chunk[:got])
-    return whole.hexdigest()
+    memory = bytearray(size)
+    return memory if _fill(file, memory) == size else bytearray()
 
 
 def _unpack(memory: Any) -> tuple[values.Tree, list[tuple[str, Array]]]:

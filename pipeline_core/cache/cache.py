@@ -24,6 +24,7 @@ from pipeline_core.cache.turns import Turn, Turns
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from pipeline_core.cache.blob import Known
     from pipeline_core.cache.collect import Collected, Verified
     from pipeline_core.cache.memory import Memory
 
@@ -157,11 +158,14 @@ class Cache:
 
     # -- loading -----------------------------------------------------------------------------------------------------
 
-    def load(self, record: Record, node: str = "") -> tuple[Any, ...] | None:
-        """The values: from memory, else from disk, checked either way. None and one warning on any doubt."""
+    def load(self, record: Record, node: str = "", known: Known | None = None) -> tuple[Any, ...] | None:
+        """The values: from memory, else from disk, checked either way. None and one warning on any doubt.
+
+        `known` gets the checksums that `values.fingerprint` need not take again.
+        """
         loaded = self._load_memory(record, node)
         if loaded is None and self._disk is not None and record.outputs:
-            loaded = self._disk.load(record, node)
+            loaded = self._disk.load(record, node, known)
         if loaded is not None:
             self.count_hits([record])
         return loaded

@@ -22,7 +22,7 @@ from pipeline_core.cache.record import DamagedError, Output, Record, home, index
 from pipeline_core.cache.temporary import Temporary
 
 if TYPE_CHECKING:
-    from pipeline_core.cache.blob import Contents
+    from pipeline_core.cache.blob import Contents, Known
 
 Warn = Callable[[str], None]
 
@@ -105,14 +105,14 @@ class Disk:
 
     # -- loading -----------------------------------------------------------------------------------------------------
 
-    def load(self, record: Record, node: str) -> tuple[Any, ...] | None:
+    def load(self, record: Record, node: str, known: Known | None = None) -> tuple[Any, ...] | None:
         """The values, proved; None and one warning on any doubt."""
         from pipeline_core.cache import blob
 
         loaded = []
         for output in record.outputs:
             try:
-                loaded.append(blob.read(self.path(output.blob), output))
+                loaded.append(blob.read(self.path(output.blob), output, known))
             except DamagedError as error:
                 self.refuse(record.key, node, str(error), output)
                 return None

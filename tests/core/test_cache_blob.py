@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 
 from pipeline_core.cache import Output, blob
 from pipeline_core.cache.record import DamagedError
 from pipeline_core.image import File, Image, Mask, Table
-from pipeline_core.values import UnstorableError
+from pipeline_core.tiles import in_one_core
+from pipeline_core.values import UnstorableError, fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +200,37 @@ def test_a_blob_is_a_safetensors_file(tmp_path: Path) -> None:
         end = next_end
     assert 8 + length + end == len(content) == output.size
     assert all(entry["data_offsets"][0] % 64 == 0 for name, entry in header.items() if name.startswith("buffer"))
+
+
+def test_what_is_proved_need_not_be_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a piece, cut at odd places while it is written; what one core hashes another core would, too."""
+    monkeypatch.setattr("pipeline_core.pieces.PIECE", 300_000)
+    image = Image(noise(1, 400, 401, 3))
+    output = save(image, tmp_path / "blob")
+    known: blob.Known = {}
+    loaded = blob.read(tmp_path / "blob", output, known)
+    monkeypatch.setattr("pipeline_core.values.checksum", None)
+    found = fingerprint(loaded, known)
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline_core.pieces.PIECE", 300_000)
+    assert found == fingerprint(loaded) == fingerprint(image)
+    with in_one_core():
+        assert fingerprint(image) == found
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+def test_entries_from_before_there_were_pieces_are_proved(tmp_path: Path, size: int) -> None:
+    array = noise(size, size)
+    content = tmp_path / "blob"
+    output = save(array, content)
+    old = replace(output, checksum=xxhash.xxh3_128_hexdigest(content.read_bytes()))
+    assert np.array_equal(blob.read(content, old), array)
+    with open(content, "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"?")
+    for each in (old, output):
+        with pytest.raises(DamagedError, match="does not match"):
+            blob.read(content, each)
 
 
 def test_writing_into_a_loaded_value_does_not_reach_the_file(tmp_path: Path) -> None:
