@@ -3,17 +3,8 @@
 
 /* Samples next to each other, in rows, as floats next to each other. */
 KERNEL(floats)(const Pixels *from, float *to, ptrdiff_t height, ptrdiff_t samples) {
-    for (ptrdiff_t y = 0; y < height; y++, to += samples) {
-        const void *row = pixel_at(from, y, 0);
-        if (from->dtype == UINT8)
-            for (ptrdiff_t i = 0; i < samples; i++) to[i] = of_uint8(((const uint8_t *)row)[i]);
-        else if (from->dtype == UINT16)
-            for (ptrdiff_t i = 0; i < samples; i++) to[i] = of_uint16(((const uint16_t *)row)[i]);
-        else if (from->dtype == FLOAT16)
-            for (ptrdiff_t i = 0; i < samples; i++) to[i] = (float)((const _Float16 *)row)[i];
-        else
-            memcpy(to, row, samples * sizeof(float));
-    }
+    for (ptrdiff_t y = 0; y < height; y++, to += samples)
+        load_row(to, pixel_at(from, y, 0), from->dtype, samples);
 }
 
 /* Pixels of four samples next to each other: the first three multiplied by the last, or divided by it where it isn't 0. */

@@ -98,6 +98,18 @@ INLINE char *pixel_at(const Pixels *pixels, ptrdiff_t y, ptrdiff_t x) {
     return pixels->at + y * pixels->row + x * pixels->pixel;
 }
 
+/* Samples next to each other as floats. */
+INLINE void load_row(float *restrict to, const void *from, int dtype, ptrdiff_t samples) {
+    if (dtype == UINT8)
+        for (ptrdiff_t i = 0; i < samples; i++) to[i] = of_uint8(((const uint8_t *)from)[i]);
+    else if (dtype == UINT16)
+        for (ptrdiff_t i = 0; i < samples; i++) to[i] = of_uint16(((const uint16_t *)from)[i]);
+    else if (dtype == FLOAT16)
+        for (ptrdiff_t i = 0; i < samples; i++) to[i] = (float)((const _Float16 *)from)[i];
+    else
+        memcpy(to, from, samples * sizeof(float));
+}
+
 /* One sample of each of n pixels, as a float. */
 INLINE void load(float *restrict plane, const char *at, ptrdiff_t pixel, int channel, int dtype, int n) {
     if (dtype == UINT8) {

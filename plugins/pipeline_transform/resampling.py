@@ -6,17 +6,13 @@ A pixel i covers i to i + 1, its centre is at i + 0.5. All weights are made in f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from pipeline_core import AnyRaster, Image
-from pipeline_transform import products
-from pipeline_transform.moves import Y_AXIS
 
 if TYPE_CHECKING:
     import torch
@@ -93,95 +89,67 @@ class Span:
 
 @dataclass(frozen=True)
 class Sums:
-    """What each pixel along an axis of a result is made of: `place` and `weights`, `(count, taps)`; weights add up to 1.
+    """What each pixel along an axis of a result is made of: of `number` pixels from `first` on, by the first `weights` of its row.
 
-    With `wrap` places lie beyond the ends of the axis too, where the picture goes on from the other end.
+    Weights add up to 1. Where the picture tiles, pixels lie beyond the ends of the axis too, and it goes on from the other.
     """
 
-    place: np.ndarray[Any, np.dtype[np.int64]]
+    first: np.ndarray[Any, np.dtype[np.int32]]
+    number: np.ndarray[Any, np.dtype[np.int32]]
     weights: np.ndarray[Any, np.dtype[np.float32]]
     size: int
     """Pixels of the axis that is resampled."""
-    period: int = 1
-    """After so many sums weights are the same again, a whole number of pixels further."""
 
     @classmethod
     def of(cls, span: Span, size: int, kind: str, *, antialias: bool, wrap: bool) -> Sums:
         """Pixels beyond the ends are left out of the sum and the rest weighted up, unless it wraps."""
+        if span == Span(0.0, size, size):  # as it is, whatever the filter would make of it
+            return cls._trimmed(np.arange(size)[:, None], np.ones((size, 1)), size)
         if kind == "area":
             place, weights = _overlaps(span)
         else:
             place, weights = _taps(span, KERNELS[kind], stretch=max(1.0, span.step) if antialias else 1.0)
         if not wrap:
             weights = np.where((place >= 0) & (place < size), weights, 0.0)
-            place = place.clip(0, size - 1)
-        period = Fraction(span.length).limit_denominator(1 << 20) / span.count
-        return cls(place, (weights / weights.sum(1, keepdims=True)).astype(np.float32), size, period.denominator)
+        return cls._trimmed(place, weights / weights.sum(1, keepdims=True), size)
 
-    def part(self, start: int, stop: int) -> Sums:
-        """Of some pixels of the result, and counted from the first pixel that they need."""
-        first, last = self.needs(start, stop)
-        return Sums(self.place[start:stop] - first, self.weights[start:stop], last - first, self.period)
+    @classmethod
+    def _trimmed(cls, place: Array, weights: Array, size: int) -> Sums:
+        """Without weights of 0 at the ends, but for those that keep both ends from ever going back along the axis."""
+        weights = weights.astype(np.float32)
+        count, taps = weights.shape
+        first = place[np.arange(count), (weights != 0).argmax(1)]
+        last = place[np.arange(count), taps - 1 - (weights[:, ::-1] != 0).argmax(1)]
+        first = np.minimum.accumulate(first[::-1])[::-1]
+        number = np.maximum.accumulate(last) - first + 1
+        moved = (first - place[:, 0])[:, None] + np.arange(number.max())
+        kept = np.ascontiguousarray(np.take_along_axis(weights, moved.clip(max=taps - 1), 1))
+        return cls(first.astype(np.int32), number.astype(np.int32), kept, size)
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
-        place = self.place[start:stop]
-        return int(place.min()), int(place.max()) + 1
+        """The pixels that some of the result are made of."""
+        return int(self.first[start]), int(self.first[stop - 1] + self.number[stop - 1])
 
     def along(self, buffer: torch.Tensor, axis: int) -> torch.Tensor:
         """A `(B, H, W, C)` float tensor with one axis resampled."""
         import torch
 
         lines = torch.moveaxis(buffer, axis, 0)
-        place, weights = torch.from_numpy(self.place % self.size), torch.from_numpy(self.weights)
-        sums = weighted_sums(lines.reshape(self.size, -1), place, weights)
+        taps = np.arange(self.weights.shape[1])
+        inside = taps < self.number[:, None]
+        place = np.where(inside, self.first[:, None] + taps, 0).astype(np.int64) % self.size
+        weights = torch.from_numpy(np.where(inside, self.weights, np.float32(0)))
+        sums = weighted_sums(lines.reshape(self.size, -1), torch.from_numpy(place), weights)
         return torch.moveaxis(sums.reshape(len(place), *lines.shape[1:]), 0, axis)
 
-    def of_planes(self, planes: Array, axis: int, *, finite: bool) -> Array:
-        """`(P, H, W)` float arrays with one axis resampled. `finite` says that all is: a product with a weight of 0 would
-        carry what is not to its neighbours."""
-        if not finite:
-            lines = planes if axis == Y_AXIS else planes.transpose(0, 2, 1)
-            sums = products.one_by_one(lines, self.place % self.size, self.weights)
-            return sums if axis == Y_AXIS else sums.transpose(0, 2, 1)
-        low, high = self._span
-        if (low, high) != (0, self.size):
-            planes = planes.take(np.arange(low, high) % self.size, axis)
-        if axis == Y_AXIS:
-            return products.down(planes, self._of_rows, len(self.place))
-        return products.across(planes, self._of_columns, len(self.place))
-
-    @cached_property
-    def _span(self) -> tuple[int, int]:
-        """The lines that products are counted from and end with: more than there are where it wraps."""
-        low, high = self.needs(0, len(self.place))
-        return min(low, 0), max(high, self.size)
-
-    @cached_property
-    def _of_rows(self) -> list[products.Run]:
-        count, taps = self.place.shape
-        step = max(1e-6, (int(self.place[-1, 0]) - int(self.place[0, 0])) / count)
-        return self._runs(products.sums_down(taps, step, self.period))
-
-    @cached_property
-    def _of_columns(self) -> list[products.Run]:
-        return self._runs(products.sums_across(self.period))
-
-    def _runs(self, size: int) -> list[products.Run]:
-        low, high = self._span
-        return products.runs(self.place - low, self.weights, high - low, size)
-
-
-def summed(planes: Array, steps: Sequence[tuple[Sums, int]]) -> Array:
-    """`(P, H, W)` float arrays resampled along these axes, one after the other."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        result = planes
-        for sums, axis in steps:
-            result = sums.of_planes(result, axis, finite=True)
-        if math.isfinite(result.sum()):
-            return result
-        for sums, axis in steps:
-            planes = sums.of_planes(planes, axis, finite=False)
-        return planes
+    def of_lines(self, lines: Array, low: int, start: int, stop: int) -> Array:
+        """These sums of float arrays `(count, ...)`, of which the first is that of pixel `low`; each of its own alone."""
+        made = np.empty((stop - start, *lines.shape[1:]), np.float32)
+        flat, out = lines.reshape(len(lines), -1), made.reshape(stop - start, -1)
+        for i in range(start, stop):
+            place = (self.first[i] - low + np.arange(self.number[i])) % len(lines)
+            np.matmul(self.weights[i, : self.number[i]], flat[place], out=out[i - start])
+        return made
 
 
 def resampled(buffer: torch.Tensor, axis: int, span: Span, kind: str, *, antialias: bool, wrap: bool) -> torch.Tensor:

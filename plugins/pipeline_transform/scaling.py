@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, OperationError, Rows, each_tile, empty, operation
-from pipeline_transform.moves import MOST_CHANNELS, X_AXIS, Y_AXIS, picked_rows, taken, taken_both
-from pipeline_transform.planes import apart, together
-from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled, summed
+from pipeline_transform.compiled import has_kernels, packed, resample
+from pipeline_transform.moves import X_AXIS, Y_AXIS, picked_rows, taken, taken_both
+from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled
 
 Fit = Literal["stretch", "fit", "fill"]
 STRIP = 48
 """Rows of a result that are made at a time."""
+Array = np.ndarray[Any, Any]
 Length = Annotated[int, Field(ge=1, description="pixels")]
 
 
@@ -57,85 +57,38 @@ def _in_rows(
     if filter == "nearest":
         columns = _nearest(across)
         return picked_rows(result, _nearest(down), lambda buffer: taken(buffer, columns, X_AXIS))
-    flags = _opencv(image, across, down, filter)
-    if flags == cv2.INTER_AREA and down.step.is_integer():
-        return _area_in_rows(result, int(down.step))
-    if flags == cv2.INTER_LINEAR:
-        return _linear_in_rows(image, result, down)
-    return _sums_in_rows(image, result, across, down, filter, antialias)
-
-
-def _area_in_rows(result: AnyRaster, step: int) -> Rows:
-    """By OpenCV: a whole number of rows makes one."""
-
-    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
-        source = associated(strip)
-        array = _by_opencv(source.array, result.width, stop - start, cv2.INTER_AREA)
-        return handed_back(source.with_array(array, wrap=result.wrap), strip)
-
-    return Rows(result, make, lambda start, stop: (start * step, stop * step))
-
-
-def _linear_in_rows(image: AnyRaster, result: AnyRaster, down: Span) -> Rows:
-    """Across by OpenCV, down as it does it: the two rows that are next, by their distance."""
-    center = (np.arange(down.count) + 0.5) * down.step - 0.5
-    upper = np.floor(center).clip(0, image.height - 1).astype(np.intp)
-    lower = np.minimum(upper + 1, image.height - 1)
-    share = (center - upper).clip(0, 1).astype(np.float32)[:, None, None]
-
-    def needs(start: int, stop: int) -> tuple[int, int]:
-        return int(upper[start]), int(lower[stop - 1]) + 1
-
-    def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
-        source, low, part = associated(strip), needs(start, stop)[0], slice(start, stop)
-        lines = _by_opencv(source.array, result.width, strip.height, cv2.INTER_LINEAR)
-        above, below = lines[:, upper[part] - low], lines[:, lower[part] - low]
-        # In float64, since OpenCV rounds once: product and sum together.
-        array = np.multiply(np.subtract(below, above, out=below), share[part], dtype=np.float64)
-        return handed_back(source.with_array((array + above).astype(np.float32), wrap=result.wrap), strip)
-
-    return Rows(result, make, needs)
-
-
-def _sums_in_rows(image: AnyRaster, result: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> Rows:
-    """As `resize` does it with the whole."""
-    sums = _Sums(image, across, down, kind, antialias)
+    sums = _Sums(image, across, down, filter, antialias)
 
     def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
         array = empty((strip.batch, stop - start, across.count, len(strip.channels)))
-        sums.write(start, stop, strip, array)
+        sums.write(start, stop, strip, sums.needs(start, stop)[0], array)
         return strip.with_buffer(array, wrap=result.wrap)
 
     return Rows(result, make, sums.needs)
 
 
 class _Sums:
-    """The sums that a picture in CPU memory is resized by."""
+    """The sums that a picture in CPU memory is resized by, down and then across."""
 
     def __init__(self, image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> None:
-        self.rows = Sums.of(down, image.height, kind, antialias=antialias, wrap=image.wrap[1])
-        self.columns = Sums.of(across, image.width, kind, antialias=antialias, wrap=image.wrap[0])
-        self.changes = across != _whole(image, image.width, 1)[0], down != _whole(image, 1, image.height)[1]
-        self.columns_first = across.step > down.step
+        self.down = Sums.of(down, image.height, kind, antialias=antialias, wrap=image.wrap[1])
+        self.across = Sums.of(across, image.width, kind, antialias=antialias, wrap=image.wrap[0])
+        self.needs = self.down.needs
 
-    def needs(self, start: int, stop: int) -> tuple[int, int]:
-        return self.rows.needs(start, stop) if self.changes[1] else (start, stop)
-
-    def write(self, start: int, stop: int, strip: AnyRaster, out: Any) -> None:
-        """These rows of the result, made of those that they need."""
-        steps = []
-        if self.changes[1]:
-            steps.append((self.rows.part(start, stop), Y_AXIS))
-        if self.changes[0]:
-            # The axis that shrinks most goes first: the other one has less to do.
-            steps.insert(0 if self.columns_first else len(steps), (self.columns, X_AXIS))
-        planes = apart(strip)
-        sums = summed(planes.reshape(-1, *planes.shape[2:]), steps)
-        together(sums.reshape(*planes.shape[:2], *sums.shape[1:]), strip, out)
+    def write(self, start: int, stop: int, part: AnyRaster, low: int, out: Array) -> None:
+        """These rows of the result, made of the picture's from `low` on."""
+        if has_kernels():
+            resample(part, low, self.down, self.across, start, out)
+            return
+        source = associated(part)
+        for item, result in zip(source.array, out, strict=True):
+            rows = self.down.of_lines(item, low, start, stop).swapaxes(0, 1)
+            result[:] = self.across.of_lines(rows, 0, 0, len(self.across.first)).swapaxes(0, 1)
+        out[:] = handed_back(source.with_array(out), part).array
 
 
 @operation(
-    version=4,
+    version=5,
     infer=_inferred,
     rows=_in_rows,
     aliases=(
@@ -183,14 +136,9 @@ def resize(
     wrap = _wrap(image, across, down)
     if filter == "nearest":
         return image.with_buffer(taken_both(image.buffer, _nearest(down), _nearest(across)), wrap=wrap)
-    flags = _opencv(image, across, down, filter)
-    if image.device == "cpu" and flags is None:
+    if image.device == "cpu":
         return image.with_buffer(_by_sums(image, across, down, filter, antialias), wrap=wrap)
     source = associated(image)
-    if flags is not None:
-        return handed_back(
-            source.with_array(_by_opencv(source.array, across.count, down.count, flags), wrap=wrap), image
-        )
     pixels = source.pixels.permute(0, 2, 3, 1)
     axes = [(Y_AXIS, down, image.wrap[1]), (X_AXIS, across, image.wrap[0])]
     # The axis that shrinks most goes first: the other one has less to do.
@@ -200,45 +148,18 @@ def resize(
     return handed_back(source.with_buffer(pixels, wrap=wrap), image)
 
 
-def _by_sums(image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> np.ndarray[Any, Any]:
-    """Some rows of the result after the others, so that what is between the axes stays in a cache."""
-    buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.array
-    result, sums = (
-        empty((image.batch, down.count, across.count, len(image.channels))),
-        _Sums(image, across, down, kind, antialias),
-    )
+def _by_sums(image: AnyRaster, across: Span, down: Span, kind: str, antialias: bool) -> Array:
+    buffer = packed(image)
+    result = empty((image.batch, down.count, across.count, len(image.channels)))
+    sums = _Sums(image, across, down, kind, antialias)
 
     def work(part: slice, _: slice) -> None:
         low, high = sums.needs(part.start, part.stop)
         inside = low >= 0 and high <= image.height
         few = buffer[:, low:high] if inside else buffer[:, np.arange(low, high) % image.height]
-        sums.write(part.start, part.stop, image.with_buffer(few), result[:, part])
+        sums.write(part.start, part.stop, image.with_buffer(few), low, result[:, part])
 
     each_tile(across.count, down.count, (across.count, STRIP), work)
-    return result
-
-
-def _opencv(image: AnyRaster, across: Span, down: Span, kind: str) -> int | None:
-    """The kernel of OpenCV that does the same, if there is one: it knows no seams, and no filter that widens."""
-    if image.device != "cpu" or any(image.wrap) or (across, down) != _whole(image, across.count, down.count):
-        return None
-    if kind == "area" and min(across.step, down.step) >= 1:
-        return cv2.INTER_AREA
-    if kind == "bilinear" and max(across.step, down.step) <= 1:
-        return cv2.INTER_LINEAR
-    return None
-
-
-def _by_opencv(array: np.ndarray[Any, Any], width: int, height: int, flags: int) -> np.ndarray[Any, Any]:
-    result = empty((len(array), height, width, array.shape[3]))
-    for item, out in zip(array, result, strict=True):
-        if array.shape[3] <= MOST_CHANNELS:
-            cv2.resize(item, (width, height), out, interpolation=flags)
-            continue
-        for start in range(0, array.shape[3], MOST_CHANNELS):
-            part = np.ascontiguousarray(item[..., start : start + MOST_CHANNELS])
-            scaled = cv2.resize(part, (width, height), interpolation=flags).reshape(height, width, -1)
-            out[..., start : start + MOST_CHANNELS] = scaled
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline_transform.warping import Warp
 
 from pipeline_core import Image
 
+Array = np.ndarray[Any, Any]
 EXACT = 3e-4
 """Of noise, whose neighbours differ by up to 1: what a place is off by in float32."""
 
@@ -77,19 +79,65 @@ def test_places_are_not_rounded_to_a_grid() -> None:
     assert found == pytest.approx(above * (1 - u) + below * u, abs=1e-3)
 
 
+SIZES = {"smaller": (31, 20), "larger": (150, 130), "flat": (300, 2), "one side": (64, 77), "tiny": (7, 1)}
+
+
+@pytest.fixture
+def both_ways(compiled: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Array]]:
+    """What `resize` makes by the kernel, in many tiles, and by numpy."""
+    monkeypatch.setattr("pipeline_transform.compiled.SPAN", 90)
+
+    def made(image: Image, **params: Any) -> list[Array]:
+        ours = resize(image, **params).array
+        with monkeypatch.context() as patched:
+            patched.setattr("pipeline_transform.scaling.has_kernels", lambda: False)
+            return [ours, resize(image, **params).array]
+
+    return made
+
+
+@pytest.mark.parametrize("kind", ["area", "bilinear", "bicubic", "mitchell", "lanczos3"])
+@pytest.mark.parametrize("size", SIZES.values(), ids=list(SIZES))
 @pytest.mark.parametrize(
-    ("kind", "size"), [("area", (23, 17)), ("area", (32, 24)), ("bilinear", (91, 77)), ("bilinear", (64, 48))]
+    ("channels", "wrap"),
+    [(1, (False, False)), (2, (True, False)), (3, (False, True)), (4, (True, True)), (7, (False, False))],
 )
-@pytest.mark.parametrize("channels", [1, 4, 7])
-def test_resizing_by_opencv_is_resizing_by_weights(kind: str, size: tuple[int, int], channels: int) -> None:
-    image = noise(64, 48, channels)
-    if image.size == size:
-        size = (65, 48)
-    spans = [(1, Span(0.0, 48, size[1])), (2, Span(0.0, 64, size[0]))]
+def test_resizing_is_the_same_sums_in_c_in_numpy_and_in_torch(
+    kind: str, size: tuple[int, int], channels: int, wrap: tuple[bool, bool], both_ways: Callable[..., list[Array]]
+) -> None:
+    image = noise(64, 48, channels, wrap=wrap)
     pixels = image.pixels.permute(0, 2, 3, 1)
-    for axis, span in spans:
-        pixels = resampled(pixels, axis, span, kind, antialias=True, wrap=False)
-    assert resize(image, width=size[0], height=size[1], filter=kind).array == pytest.approx(pixels.numpy(), abs=1e-4)
+    for axis, length, count in ((1, 48, size[1]), (2, 64, size[0])):
+        span = Span(0.0, length, count)
+        pixels = resampled(pixels, axis, span, kind, antialias=True, wrap=wrap[2 - axis])
+    for found in both_ways(image, width=size[0], height=size[1], filter=kind):
+        np.testing.assert_allclose(found, pixels.numpy(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("channels", ["RGBA", "YA", "GRAZB"])
+def test_resizing_weights_colours_by_alpha_in_c_as_in_numpy(
+    dtype: str, channels: str, both_ways: Callable[..., list[Array]]
+) -> None:
+    values = np.random.default_rng(1).random((2, 33, 21, len(channels)))
+    values[:, :9, :7, channels.index("A")] = 0
+    scale = float(np.iinfo(dtype).max) if dtype.startswith("u") else 1.0
+    straight = Image((values * scale).astype(dtype), channels=tuple(channels), alpha="straight")
+    backwards = straight.with_buffer(straight.buffer[:, ::-1, ::-1])
+    for image in (straight, straight.associate(), backwards, straight.with_buffer(straight.buffer[:1])):
+        for size in ((11, 16), (40, 51)):
+            found, expected = both_ways(image, width=size[0], height=size[1], filter="bilinear")
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
+
+
+def test_a_pixel_of_a_resized_picture_has_the_same_bits_in_any_strip() -> None:
+    image = noise(90, 300, 4, wrap=(True, False))
+    rows = resize.__operation__.rows(image, scale=0.7, filter="lanczos3")  # type: ignore[attr-defined]  # left there by @operation
+    whole = resize(image, scale=0.7, filter="lanczos3").array
+    for start, stop in ((0, 7), (7, 60), (60, 61), (61, 210)):
+        low, high = rows.needs(start, stop)
+        part = rows.make(start, stop, image.with_buffer(image.buffer[:, low:high]))
+        assert np.array_equal(part.array, whole[:, start:stop])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])

@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_transform import offset, resize, rotate, rotate90
-from pipeline_transform.products import runs
-from pipeline_transform.resampling import Span, Sums, summed
+from pipeline_transform.resampling import Span, Sums
 
 from pipeline_core import Image, Mask, OperationError
 
@@ -150,28 +149,18 @@ def test_antialias_is_what_keeps_fine_stripes_grey() -> None:
 
 
 @quick
-@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from(SMOOTH[1:-1]), st.booleans(), st.integers(0, 69))
-def test_products_are_the_sums_one_by_one(size: int, count: int, kind: Any, wrap: bool, first: int) -> None:
+@given(st.integers(1, 70), st.integers(1, 300), st.sampled_from(SMOOTH), st.booleans(), st.integers(0, 69))
+def test_sums_stay_sums_in_parts(size: int, count: int, kind: Any, wrap: bool, start: int) -> None:
     sums = Sums.of(Span(0.0, size, count), size, kind, antialias=True, wrap=wrap)
-    planes = np.random.default_rng(size).random((2, size, 37), np.float32)
-    made = summed(planes, [(sums, 1)])
-    singly = np.stack([weight @ planes[:, at % size] for at, weight in zip(sums.place, sums.weights, strict=True)], 1)
-    np.testing.assert_allclose(made, singly, rtol=0, atol=1e-6)
-    turned = summed(planes.transpose(0, 2, 1), [(sums, 2)])
-    np.testing.assert_allclose(turned.transpose(0, 2, 1), singly, rtol=0, atol=1e-6)
-    if first < count:  # a part of them, as in strips
-        part = sums.part(first, count)
-        low, high = sums.needs(first, count)
-        few = planes.take(np.arange(low, high), 1, mode="wrap")
-        np.testing.assert_allclose(summed(few, [(part, 1)]), made[:, first:], rtol=0, atol=1e-6)
-
-
-def test_sums_that_repeat_themselves_are_one_run() -> None:
-    for size in (4, 16):
-        sums = Sums.of(Span(0.0, 640, 320), 640, "lanczos3", antialias=True, wrap=False)
-        found = runs(sums.place, sums.weights, 640, size)
-        assert len(found) <= 5
-        assert sum(len(run.matrix) * run.times for run in found) == 320
+    np.testing.assert_allclose(sums.of_lines(np.ones((size, 1), np.float32), 0, 0, count), 1, atol=1e-6)
+    lines = np.random.default_rng(size).random((size, 7), np.float32)
+    start %= count
+    low, high = sums.needs(start, count)
+    few = lines.take(np.arange(low, high), 0, mode="wrap")
+    part = sums.of_lines(few, low, start, count)
+    assert np.array_equal(part, sums.of_lines(lines, 0, 0, count)[start:])
+    assert (np.diff(sums.first) >= 0).all()
+    assert (np.diff(sums.first + sums.number) >= 0).all()
 
 
 @pytest.mark.parametrize("channels", ["Y", "RGBA"])
