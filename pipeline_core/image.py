@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
+from pipeline_core.buffers import empty
 from pipeline_core.devices import transfer
 from pipeline_core.kernels import Pixels, load_kernels
 
@@ -413,7 +414,7 @@ def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
     kernels = load_kernels(__file__)
     if kernels is not None and _is_packed(buffer):
         height, width, channels = buffer.shape[1:]
-        floats = np.empty(buffer.shape, np.float32)
+        floats = empty(buffer.shape)
         for item, out in zip(buffer, floats, strict=True):
             kernels.floats(byref(Pixels.of(item)), _memory(out), c_ssize_t(height), c_ssize_t(width * channels))
         return floats
@@ -439,7 +440,7 @@ def _weighed(buffer: np.ndarray[Any, Any], where: list[int], at: int, *, multipl
     A band of rows at a time stays in a core's cache, and whole pixels are weighed at once: a loop over four neighbours
     in memory is many times slower than one over all of them.
     """
-    result = np.empty(buffer.shape, np.float32)
+    result = empty(buffer.shape)
     kernels = load_kernels(__file__)
     if kernels is not None and _is_packed(buffer) and (where, at) == ([0, 1, 2], 3) and buffer.shape[3] == 4:
         height, width = (c_ssize_t(length) for length in buffer.shape[1:3])
