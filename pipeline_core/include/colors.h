@@ -28,6 +28,23 @@ INLINE void associate(float *restrict plane, const float *restrict given, const 
     }
 }
 
+/* A block of the colours, into where they are. */
+INLINE void store_colors(Plane *restrict planes, const Pixels *to, const Layout *layout, ptrdiff_t y, ptrdiff_t x,
+                         int n) {
+    const int *colors = layout->colors;
+    char *at = pixel_at(to, y, x);
+    if (to->pixel == 12 && layout->count == 3 && colors[0] == 0 && colors[1] == 1 && colors[2] == 2) {
+        const float *a = planes[0], *b = planes[1], *c = planes[2];
+        for (int i = 0; i < n; i++) {
+            ((float *)at)[3 * i] = a[i];
+            ((float *)at)[3 * i + 1] = b[i];
+            ((float *)at)[3 * i + 2] = c[i];
+        }
+        return;
+    }
+    for (int k = 0; k < layout->count; k++) store(at, to->pixel, colors[k], planes[k], n);
+}
+
 /* Every channel of a block as floats, for a kernel that changes some of them afterwards. */
 INLINE void carry(const Pixels *from, const Pixels *to, int channels, ptrdiff_t y, ptrdiff_t x, int n) {
     Plane plane;

@@ -148,10 +148,9 @@ KERNEL(cubed)(const Pixels *from, const Pixels *to, const Layout *layout, const 
                     tetrahedral(cube, planes, below, part, n);
                 else
                     trilinear(cube, planes, below, part, n);
-                for (int k = 0; k < 3; k++) {
-                    if (associated) associate(planes[k], given[k], alpha, n);
-                    store(pixel_at(to, y, x), to->pixel, colors[k], planes[k], n);
-                }
+                for (int k = 0; associated && k < 3; k++) associate(planes[k], given[k], alpha, n);
+                Layout triple = {layout->channels, 3, colors, layout->alpha};
+                store_colors(planes, to, &triple, y, x, n);
             }
         }
 }

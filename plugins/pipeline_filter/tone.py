@@ -11,6 +11,7 @@ from pydantic import Field
 from pipeline_core import Image, OperationError, Scratch, each_tile, empty, operation
 from pipeline_filter.arrays import Array, apart, joined
 from pipeline_filter.associated import Floats, as_floats
+from pipeline_filter.compiled import equalized, stretched
 from pipeline_filter.ranks import Curve, by_rank, tails
 from pipeline_filter.regions import by_regions
 
@@ -22,7 +23,7 @@ Change = Callable[[list[Floats], Array], list[Curve]]
 
 
 @operation(
-    version=2, device="cpu", infer=as_floats, aliases=("histogram_equalization", "equalize_histogram", "ImageEqualize")
+    version=3, device="cpu", infer=as_floats, aliases=("histogram_equalization", "equalize_histogram", "ImageEqualize")
 )
 def equalize(
     image: Image,
@@ -37,7 +38,9 @@ def equalize(
     Convention: half of those that are equal count as darker, and equal is what the same step of 16384 in an octave is
     nearest to; ranks are linear between these steps.
     """
-    return _on_values(image, by, _each(by_rank))
+    _need_colors(image)
+    luma = _luma(image) if by == "luma" else None
+    return equalized(image, luma) or _on_values(image, luma, _each(by_rank))
 
 
 @operation(
@@ -65,10 +68,14 @@ def clahe(
         raise OperationError(
             f"{tiles} regions across and down are more than the pixels of {image.width}x{image.height}"
         )
-    return _on_values(image, by, _each(lambda values, counts: by_regions(values, counts, limit, tiles, image.wrap)))
+    _need_colors(image)
+    luma = _luma(image) if by == "luma" else None
+    return _on_values(image, luma, _each(lambda values, counts: by_regions(values, counts, limit, tiles, image.wrap)))
 
 
-@operation(device="cpu", infer=as_floats, aliases=("auto_contrast", "normalize", "stretch", "contrast_stretch"))
+@operation(
+    version=2, device="cpu", infer=as_floats, aliases=("auto_contrast", "normalize", "stretch", "contrast_stretch")
+)
 def auto_levels(
     image: Image,
     *,
@@ -84,19 +91,32 @@ def auto_levels(
     (value - low) / (high - low), with `low` and `high` at the ends but for the share `clip`. Nothing is clipped: what
     falls outside is below 0 or above 1. Alpha stays; transparent pixels do not count. An image of one value stays.
     """
-    return _on_values(image, "each", lambda planes, counts: _stretched(planes, counts, clip, by))
+    _need_colors(image)
+    return stretched(image, clip, together=by == "together") or _on_values(
+        image, None, lambda planes, counts: _stretched(planes, counts, clip, by)
+    )
 
 
 def _each(curve: Callable[[Floats, Array], Curve]) -> Change:
     return lambda planes, counts: [curve(plane, counts) for plane in planes]
 
 
-def _on_values(image: Image, by: str, change: Change) -> Image:
-    """A change of the straight colours; by luma, R, G and B get what their luma changes by. Alpha 0 keeps its colour."""
+def _need_colors(image: Image) -> None:
     if not image.color_indices:
         raise OperationError(f"the image has no colour channels, only {', '.join(image.channels)}")
+
+
+def _luma(image: Image) -> list[float] | None:
+    """The weights of the colours, if they are R, G and B."""
     letters = [image.channels[i].rpartition(".")[2] for i in image.color_indices]
-    luma = [LUMA[letter] for letter in letters] if by == "luma" and sorted(letters) == sorted(LUMA) else None
+    return [LUMA[letter] for letter in letters] if sorted(letters) == sorted(LUMA) else None
+
+
+def _on_values(image: Image, luma: list[float] | None, change: Change) -> Image:
+    """A change of the straight colours; of luma, by these weights, and R, G and B get what it changes by.
+
+    Alpha 0 keeps its colour.
+    """
     given = image.array
     result = empty(given.shape)
     for item, out in zip(given, result, strict=True):
@@ -115,13 +135,15 @@ def _taken(item: Floats, image: Image, luma: list[float] | None) -> tuple[list[F
         colors = [part[i] for i in image.color_indices]
         if luma is not None:
             total = colors[0] * np.float32(luma[0])
-            for color, weight in zip(colors[1:], luma[1:], strict=True):
-                total += color * np.float32(weight)
+            with np.errstate(invalid="ignore"):  # what is no number does not count
+                for color, weight in zip(colors[1:], luma[1:], strict=True):
+                    total += color * np.float32(weight)
             colors = [total]
-        shown = np.ones(colors[0].shape, bool) if image.coverage == "none" else part[image.index("A")] != 0
+        seen = np.ones(colors[0].shape, bool) if image.coverage == "none" else part[image.index("A")] != 0
+        shown = seen.copy()
         for color, plane in zip(colors, planes, strict=True):
             if image.coverage == "associated":
-                np.divide(color, np.where(shown, part[image.index("A")], np.float32(1)), out=color)
+                np.divide(color, np.where(seen, part[image.index("A")], np.float32(1)), out=color)
             shown &= np.isfinite(color)
             plane[rows] = color
         counts[rows] = shown
@@ -138,12 +160,13 @@ def _put(out: Floats, item: Floats, image: Image, planes: list[Floats], curves: 
         part = apart(item[rows])
         alpha: Any = None if image.coverage == "none" else part[image.index("A")]
         changed = [curve(rows, scratch) for curve in curves]
-        if by_luma:
-            changed = [changed[0] - planes[0][rows]] * len(image.color_indices)
-        for i, values in zip(image.color_indices, changed, strict=True):
-            new = values * alpha if image.coverage == "associated" else values
-            new = part[i] + new if by_luma else new
-            part[i] = new if alpha is None else np.where(alpha == 0, part[i], new)
+        with np.errstate(invalid="ignore"):  # what is no number stays none
+            if by_luma:
+                changed = [changed[0] - planes[0][rows]] * len(image.color_indices)
+            for i, values in zip(image.color_indices, changed, strict=True):
+                new = values * alpha if image.coverage == "associated" else values
+                new = part[i] + new if by_luma else new
+                part[i] = new if alpha is None else np.where(alpha == 0, part[i], new)
         joined(part, out[rows])
 
     each_tile(image.width, image.height, (image.width, STRIP), work)

@@ -493,6 +493,17 @@ def test_equalizing_luma_keeps_the_differences_of_the_colours() -> None:
     assert close_to(f.equalize(swapped).array[..., ::-1], found, 1e-4)  # luma rounds otherwise
 
 
+@pytest.mark.parametrize("by", ["luma", "each"])
+def test_compiled_equalize_gives_what_formulas_give(by: Any, as_formulas: Callable[..., None]) -> None:
+    as_formulas(lambda image: f.equalize(image, by=by), within=5e-6)
+
+
+@pytest.mark.parametrize("clip", [0, 0.02, 0.4])
+@pytest.mark.parametrize("by", ["together", "each"])
+def test_compiled_auto_levels_gives_what_formulas_give(by: Any, clip: float, as_formulas: Callable[..., None]) -> None:
+    as_formulas(lambda image: f.auto_levels(image, by=by, clip=clip), within=5e-6)
+
+
 def test_auto_levels_stretches_and_leaves_hidden_colour_out() -> None:
     array = np.full((1, 10, 10, 4), 0.0, np.float32)
     array[..., :3] = np.linspace(0.25, 0.75, 100, dtype=np.float32).reshape(1, 10, 10, 1)

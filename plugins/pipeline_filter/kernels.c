@@ -1,0 +1,218 @@
+/* What `equalize` and `auto_levels` ask of a picture's values, and what they make of them: see ranks.py. */
+#include <colors.h>
+
+#define MOST_COLORS 12
+#define WITHIN_STEP 9 /* bits of a float that are less than a step: 16384 steps in an octave */
+
+/* Which values are looked at, of which pixels. */
+typedef struct {
+    Layout layout;
+    int coverage; /* where alpha is, whether colours are multiplied by it or not; -1 where there is none */
+    int by_luma;  /* the sum of the colours by these weights instead of them */
+    float weights[3];
+} Tones;
+
+/* What becomes of values. Their bits, moved up by `shift` and counted from `first` on, are steps in a table. */
+typedef struct {
+    const float *table; /* the new value at every step, and once more the last; NULL: of none */
+    float low, high, shift;
+    int32_t first;
+    float scale; /* without a table: (value - low) * scale; 0: as it is */
+} Change;
+
+typedef uint64_t Pair __attribute__((aligned(4), may_alias)); /* of floats, taken at once */
+
+typedef struct {
+    Plane given[MOST_COLORS], values[MOST_COLORS], alpha; /* given: where some may stay */
+    int32_t counts[BLOCK]; /* 1 where a pixel is to be counted */
+    int planes;
+} Part;
+
+/* Straight colours or their luma, of pixels that are seen and have nothing but numbers. */
+INLINE void take(Part *part, const Pixels *from, const Tones *tones, ptrdiff_t y, ptrdiff_t x, int n) {
+    const Layout *layout = &tones->layout;
+    const char *at = pixel_at(from, y, x);
+    part->planes = layout->count;
+    if (tones->coverage >= 0) load(part->alpha, at, from->pixel, tones->coverage, from->dtype, n);
+    for (int k = 0; k < layout->count; k++) {
+        load(part->values[k], at, from->pixel, layout->colors[k], from->dtype, n);
+        if (tones->coverage >= 0 || tones->by_luma)
+            for (int i = 0; i < n; i++) part->given[k][i] = part->values[k][i];
+    }
+    if (tones->by_luma) {
+        part->planes = 1;
+        const float *w = tones->weights, *b = part->given[1], *c = part->given[2];
+        float *a = part->values[0];
+        for (int i = 0; i < n; i++) a[i] = a[i] * w[0] + b[i] * w[1] + c[i] * w[2];
+    }
+    for (int k = 0; layout->alpha >= 0 && k < part->planes; k++) straighten(part->values[k], part->alpha, n);
+    for (int i = 0; i < BLOCK; i++) part->counts[i] = i < n;
+    if (tones->coverage >= 0)
+        for (int i = 0; i < n; i++) part->counts[i] &= part->alpha[i] != 0;
+    for (int k = 0; k < part->planes; k++) {
+        const int32_t *bits = (const int32_t *)part->values[k];
+        for (int i = 0; i < n; i++) part->counts[i] &= (bits[i] & 0x7f800000) != 0x7f800000;
+    }
+}
+
+#define EACH_PART                                                                                                      \
+    for (ptrdiff_t y = 0; y < height; y++)                                                                             \
+        for (ptrdiff_t x = 0, n; n = width - x < BLOCK ? width - x : BLOCK, x < width; x += BLOCK)
+
+/* Of each plane the least and the largest value that counts, which go on from what they are; and how many pixels do. */
+KERNEL(ends)(const Pixels *from, const Tones *tones, float *ends, int64_t *number, ptrdiff_t height, ptrdiff_t width) {
+    Part part;
+    EACH_PART {
+        take(&part, from, tones, y, x, (int)n);
+        for (int i = 0; i < n; i++) *number += part.counts[i];
+        for (int k = 0; k < part.planes; k++) {
+            Lanes low = all(ends[2 * k]), high = all(ends[2 * k + 1]);
+            for (int i = 0; i < n; i += LANES) {
+                Lanes value = *(Lanes *)(part.values[k] + i);
+                Picks counts = *(Picks *)(part.counts + i) != 0;
+                low = pick(counts & (value < low), value, low);
+                high = pick(counts & (value > high), value, high);
+            }
+            for (int i = 0; i < LANES; i++) {
+                ends[2 * k] = low[i] < ends[2 * k] ? low[i] : ends[2 * k];
+                ends[2 * k + 1] = high[i] > ends[2 * k + 1] ? high[i] : ends[2 * k + 1];
+            }
+        }
+    }
+}
+
+/* How far above the first step values are, in parts of a step. */
+INLINE void steps_of(int32_t *restrict steps, const float *restrict values, const Change *change, int n) {
+    for (int i = 0; i < n; i++) {
+        float held = values[i] > change->low ? values[i] : change->low;
+        held = held < change->high ? held : change->high;
+        union {
+            float value;
+            int32_t bits;
+        } moved = {held + change->shift};
+        steps[i] = moved.bits - change->first;
+    }
+}
+
+INLINE int32_t nearest(int32_t steps) { return (steps + (1 << (WITHIN_STEP - 1))) >> WITHIN_STEP; }
+
+/* How many values are nearest to each step, added to what there is. */
+KERNEL(count)(const Pixels *from, const Tones *tones, const Change *changes, uint32_t *const *histograms,
+              ptrdiff_t height, ptrdiff_t width) {
+    Part part;
+    int32_t steps[BLOCK];
+    EACH_PART {
+        take(&part, from, tones, y, x, (int)n);
+        for (int k = 0; k < part.planes; k++) {
+            if (!histograms[k]) continue;
+            steps_of(steps, part.values[k], changes + k, (int)n);
+            for (int i = 0; i < BLOCK; i++) steps[i] = i < n ? nearest(steps[i]) : 0;
+            for (int first = 0; first < n; first += LANES) {
+                int32_t alike = 1, number = 0;
+                for (int i = first; i < first + LANES; i++) alike &= steps[i] == steps[first];
+                for (int i = first; i < first + LANES; i++) number += part.counts[i];
+                if (alike) /* adding one by one to one number would wait for it each time */
+                    histograms[k][steps[first]] += number;
+                else
+                    for (int i = first; i < first + LANES; i++) histograms[k][steps[i]] += part.counts[i];
+            }
+        }
+    }
+}
+
+/* Of a histogram the share of values before each step and half of those at it; linear over steps that nothing is at. */
+KERNEL(ranks)(const uint32_t *histogram, float *table, ptrdiff_t steps, ptrdiff_t number) {
+    double before = 0, last = 0;
+    ptrdiff_t done = 0; /* so many have a rank */
+    for (ptrdiff_t step = 0; step < steps; step++) {
+        if (!histogram[step]) continue;
+        double rank = (before + histogram[step] / 2.0) / (double)number;
+        double rise = done ? (rank - last) / (double)(step - (done - 1)) : 0;
+        if (!done) last = rank;
+        for (ptrdiff_t start = done - 1, i = done; i <= step; i++)
+            table[i] = (float)(done ? last + rise * (double)(i - start) : rank);
+        table[step] = (float)rank;
+        before += histogram[step], last = rank, done = step + 1;
+    }
+    for (; done <= steps; done++) table[done] = (float)last;
+}
+
+/* What is collected of values: in any order, of which so many are there. */
+typedef struct {
+    float *values;
+    int64_t number;
+} Tail;
+
+INLINE void collect(Tail *tail, const float *values, const int32_t *chosen, int n) {
+    int found = 0;
+    for (int i = 0; i < n; i++) found += chosen[i];
+    if (!found) return;
+    int64_t to = __atomic_fetch_add(&tail->number, found, __ATOMIC_RELAXED);
+    for (int i = 0; i < n; i++)
+        if (chosen[i]) tail->values[to++] = values[i];
+}
+
+/* Values that count, up to one step and from another on; of one plane, or of all (-1). */
+KERNEL(tails)(const Pixels *from, const Tones *tones, const Change *change, int plane, int32_t lowest, int32_t highest,
+              Tail *lower, Tail *upper, ptrdiff_t height, ptrdiff_t width) {
+    Part part;
+    int32_t steps[BLOCK], below[BLOCK], above[BLOCK];
+    EACH_PART {
+        take(&part, from, tones, y, x, (int)n);
+        for (int k = 0; k < part.planes; k++) {
+            if (plane >= 0 && plane != k) continue;
+            steps_of(steps, part.values[k], change, (int)n);
+            for (int i = 0; i < n; i++) {
+                int32_t step = nearest(steps[i]);
+                below[i] = part.counts[i] & (step <= lowest);
+                above[i] = part.counts[i] & (step >= highest);
+            }
+            collect(lower, part.values[k], below, (int)n);
+            collect(upper, part.values[k], above, (int)n);
+        }
+    }
+}
+
+INLINE void changed(float *restrict values, const Change *change, int n) {
+    if (change->table) {
+        int32_t steps[BLOCK];
+        Pair found[BLOCK];
+        steps_of(steps, values, change, n);
+        for (int i = 0; i < n; i++) found[i] = *(const Pair *)(change->table + (steps[i] >> WITHIN_STEP));
+        for (int i = 0; i < n; i++) {
+            const float *pair = (const float *)&found[i];
+            float part = (float)(steps[i] & ((1 << WITHIN_STEP) - 1)) * (1.0f / (1 << WITHIN_STEP));
+            float value = values[i], between = pair[0] + (pair[1] - pair[0]) * part;
+            values[i] = value == value ? between : value;
+        }
+    } else if (change->scale != 0) {
+        for (int i = 0; i < n; i++) values[i] = (values[i] - change->low) * change->scale;
+    }
+}
+
+/* The picture with changed values; by luma its colours get what that changes by. Alpha 0 keeps its colour. */
+KERNEL(tone)(const Pixels *from, const Pixels *to, const Tones *tones, const Change *changes, ptrdiff_t height,
+             ptrdiff_t width) {
+    Part part;
+    Plane luma;
+    const Layout *layout = &tones->layout;
+    EACH_PART {
+        if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, (int)n);
+        take(&part, from, tones, y, x, (int)n);
+        if (tones->by_luma)
+            for (int i = 0; i < n; i++) luma[i] = part.values[0][i];
+        for (int k = 0; k < part.planes; k++) changed(part.values[k], changes + k, (int)n);
+        if (tones->by_luma)
+            for (int i = 0; i < n; i++) luma[i] = part.values[0][i] - luma[i];
+        for (int k = 0; k < layout->count; k++) {
+            const float *values = tones->by_luma ? luma : part.values[k], *given = part.given[k];
+            float *new = part.values[k];
+            for (int i = 0; i < n; i++) new[i] = layout->alpha >= 0 ? values[i] * part.alpha[i] : values[i];
+            if (tones->by_luma)
+                for (int i = 0; i < n; i++) new[i] = given[i] + new[i];
+            if (tones->coverage >= 0)
+                for (int i = 0; i < n; i++) new[i] = part.alpha[i] == 0 ? given[i] : new[i];
+        }
+        store_colors(part.values, to, layout, y, x, (int)n);
+    }
+}
