@@ -29,7 +29,7 @@ def call(
     Whatever the operation raises passes through. ResultError where it returns something else than it says. `folder` is
     the working directory, where the caller knows it.
     """
-    with without_gradients(), restored(folder):
+    with restored(folder):
         return invoke(operation, inputs, bind(operation, params), kinds)
 
 
@@ -39,7 +39,7 @@ def invoke(
     bound: Mapping[str, Any],
     kinds: Sequence[str],
 ) -> tuple[Any, ...]:
-    """The bare call: params already bound, and `without_gradients` and `restored` around it."""
+    """The bare call: params already bound, and `restored` around it."""
     assert operation.function is not None
     return checked(operation, operation.function(*operation.arguments(inputs), **bound), kinds)
 
@@ -83,9 +83,12 @@ def without_gradients() -> AbstractContextManager[Any]:
 
 
 class restored:  # noqa: N801  a context manager, read as one
-    """Puts back what belongs to the whole process: the working directory and torch's default dtype."""
+    """Puts back what belongs to the whole process: the working directory and torch's default dtype.
 
-    __slots__ = ("dtype", "folder")
+    For the calling thread there are no gradients meanwhile.
+    """
+
+    __slots__ = ("dtype", "folder", "gradients")
 
     def __init__(self, folder: str | None = None) -> None:
         self.folder = working_folder() if folder is None else folder
@@ -93,8 +96,14 @@ class restored:  # noqa: N801  a context manager, read as one
     def __enter__(self) -> None:
         torch = torch_if_loaded()
         self.dtype = torch.get_default_dtype() if torch is not None else None
+        # Not inference_mode: that hides in-place writes from the version counter. An operation that trains turns it on.
+        self.gradients = torch.no_grad() if torch is not None else None
+        if self.gradients is not None:
+            self.gradients.__enter__()
 
     def __exit__(self, *_: object) -> None:
+        if self.gradients is not None:
+            self.gradients.__exit__(None, None, None)
         if self.folder and working_folder() != self.folder:
             os.chdir(self.folder)
         torch = torch_if_loaded()

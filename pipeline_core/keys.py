@@ -86,12 +86,12 @@ def operation_key(who: bytes, params: Mapping[str, Any], files: Mapping[Path, st
 
 def key(operation: str, inputs: Iterable[tuple[str, Iterable[tuple[str, int]]]]) -> str:
     """The key from the operation key and (input, [(key of the step it comes from, position of the output)])."""
-    parts = [b"key", operation.encode()]
+    parts = ["key", operation]
     for name, links in inputs:
-        given = [b"%s.%d;" % (source.encode(), output) for source, output in links]
-        parts.append(b"%s=%d:" % (name.encode(), len(given)))
+        given = [f"{source}.{output};" for source, output in links]
+        parts.append(f"{name}={len(given)}:")
         parts += given
-    return digest(b"".join(parts))
+    return blake3("".join(parts).encode()).hexdigest()
 
 
 def content_key(operation: str, inputs: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -159,7 +159,7 @@ def make_plan(
             made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
             if not node.params:
                 without_params[id(node.operation)] = made
-        sources = tuple([(n, tuple([(index[link.node], link.output) for link in ls])) for n, ls in node.links.items()])
+        sources = tuple([(n, tuple([(index[of], output) for of, output in ls])) for n, ls in node.links.items()])
         whole = key(made, [(n, [(steps[s].key, output) for s, output in ls]) for n, ls in sources])
         place = "cpu" if node.operation.device == "cpu" else device
         steps.append(Step(i, node, sources, whole, made, own_files, place, (), facts.get(name, ())))
@@ -186,17 +186,17 @@ def _chosen(graph: Graph, only: Sequence[str]) -> list[Target]:
 def _in_order(graph: Graph, roots: Sequence[str]) -> list[str]:
     """What the roots need, depth first: a value is made shortly before it is needed, so that little is alive at once."""
     order: dict[str, None] = {}
-    stack: list[tuple[str, bool]] = [(name, False) for name in reversed(roots)]
+    opened: set[str] = set()
+    nodes, stack = graph.nodes, [*reversed(roots)]
     while stack:
-        name, inputs_done = stack.pop()
-        if name in order:
+        name = stack[-1]
+        if name in opened:  # all that it needs is done
+            order[stack.pop()] = None
             continue
-        if inputs_done:
-            order[name] = None
-            continue
-        stack.append((name, True))
-        needed = [link.node for links in graph.nodes[name].links.values() for link in links]
-        stack += [(other, False) for other in reversed(needed) if other not in order]
+        opened.add(name)
+        needed = [source for links in nodes[name].links.values() for source, _ in links if source not in order]
+        needed.reverse()
+        stack += needed
     return list(order)
 
 

@@ -41,6 +41,8 @@ class Results:
         self.alive = self.peak = 0
         self._sizes = [0] * count
         self._marks: list[int | None] = [None] * count
+        self.watches = False
+        """Whether any result is watched."""
         self._digests: list[tuple[str, ...] | None] = [None] * count
         self._futures: dict[int, Future[tuple[str, ...] | None]] = {}
         self._cost = [0.0] * count
@@ -90,6 +92,7 @@ class Results:
         """
         if self.guard and size and index not in self._copied:
             self._marks[index] = _mark(values, known)
+            self.watches = True
 
     def is_changed(self, index: int, values: Values) -> bool:
         """Whether somebody wrote into a result since it was made."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,7 +112,9 @@ class _Run:
     ) -> None:
         self.plan, self.steps, self.listeners = plan, plan.steps, listeners
         self.jobs, self.keep_going, self.cache, self.writer = jobs, keep_going, cache, writer
-        self.condition = threading.Condition()
+        self.lock = threading.RLock()
+        """Of the condition, which is slower to hold it by."""
+        self.condition = threading.Condition(self.lock)
         self.results = Results(plan, self.condition, cache, guard)
         self.strips = strips
         self.result = Result()
@@ -121,6 +123,7 @@ class _Run:
         self.cancelled = False
         self.crash: BaseException | None = None
         self.telling = threading.Lock()
+        self.here = threading.local()
         self.operations: dict[int, Operation] = {}
         self.suspects: dict[int, set[int]] = {}
         self.numbers: dict[int, int] = {}
@@ -245,9 +248,11 @@ class _Run:
 
     def work(self, number: int) -> None:
         index, is_done = 0, False
+        reporter.set(report := _Report(self))  # of this thread, which is the run's own
+        self.here.report = report
         try:
             while True:
-                with self.condition:
+                with self.lock:
                     if is_done:
                         self.results.drop(self.schedule.done(index))
                         if not self.schedule.open:
@@ -278,7 +283,8 @@ class _Run:
             self.tell(Started(step.name, step.node.operation.name))
         try:
             if self.make(index):
-                self.save(index)
+                if self.writer is not None:
+                    self.save(index)
                 return True
         except Cancelled:
             self.lose(index)
@@ -388,7 +394,8 @@ class _Run:
             if self.plan.device != "cpu":
                 inputs, copied = _brought(inputs, step.device)
             values = self.call(step, inputs)
-            self.check_trespass(index, given)
+            if self.results.watches:
+                self.check_trespass(index, given)
             if step.files:
                 self.check_files(step)
         except Cancelled:
@@ -397,22 +404,21 @@ class _Run:
             raise self.node_error(step, inputs, error) from error
         seconds = time.perf_counter() - started
         size = sum(map(nbytes, values))
-        if self.schedule.uses[index] or index in self.results.kept:
+        if size and (self.schedule.uses[index] or index in self.results.kept):
             self.results.watch(index, values, size)
-        with self.condition:
+        node, kind = step.node, id(step.node.operation)
+        with self.lock:
             self.results.hold(index, values, size)
             self.result.computed += 1
-            self.result.node_seconds[step.name] = seconds
-            if seconds < LIGHT:
-                most = self.light.get(id(step.node.operation), 0)
-                self.light[id(step.node.operation)] = most if most < 0 else max(most, self.results.size_of(given))
-            elif seconds > HEAVY:
-                self.light[id(step.node.operation)] = -1
-        stored = self.results.keep(index, values, seconds, size)
+            self.result.node_seconds[node.name] = seconds
+            if seconds > HEAVY:
+                self.light[kind] = -1
+            elif seconds < LIGHT and 0 <= (most := self.light.get(kind, 0)) <= (read := self.results.size_of(given)):
+                self.light[kind] = max(most, read)
+        stored = self.cache is not None and self.results.keep(index, values, seconds, size)
         if self.listeners:
             shapes = tuple(map(str, values))
-            told = Finished(step.name, step.node.operation.name, seconds, size, shapes, copied=copied, stored=stored)
-            self.tell(told)
+            self.tell(Finished(node.name, node.operation.name, seconds, size, shapes, False, 0, 0, copied, stored))
 
     def compute_group(self, group: Group, given: dict[int, Values]) -> bool:
         """Carries out a group in strips. False where that is not possible; its steps are run one by one then."""
@@ -518,14 +524,12 @@ class _Run:
         return False
 
     def call(self, step: Step, inputs: dict[str, list[Any]]) -> Values:
-        operation = self.operation(step)
+        node = step.node
+        operation = self.operations.get(id(node.operation)) or self.operation(step)
         if self.writer is not None and step.is_encoder:
             inputs = self.writer.sign(step, inputs)
-        token = reporter.set(self.reporter(step))
-        try:
-            return call(operation, inputs, step.node.params, step.node.kinds, self.folder)
-        finally:
-            reporter.reset(token)
+        self.here.report.node = node.name
+        return call(operation, inputs, node.params, node.kinds, self.folder)
 
     def operation(self, step: Step) -> Operation:
         operation = self.operations.get(id(step.node.operation))
@@ -536,13 +540,6 @@ class _Run:
                 raise PluginError(f"plugin '{step.node.operation.plugin}' did not load: {error}") from error
             self.operations[id(step.node.operation)] = operation
         return operation
-
-    def reporter(self, step: Step) -> Callable[[float, float, str], None]:
-        def report(done: float, total: float, note: str) -> None:
-            self.check_cancelled()
-            self.tell(Progressed(step.name, done, total, note))
-
-        return report
 
     def check_cancelled(self) -> None:
         if self.cancelled or (self.stopping and not self.keep_going):
@@ -614,6 +611,19 @@ class _Run:
             self.result.saved[name] = path
             self.result.digests.update(self.writer.digests)
             self.result.beside.update(self.writer.beside)
+
+
+class _Report:
+    """What `progress` calls in a worker, and in threads that inherit it: of the node that the worker is at."""
+
+    __slots__ = ("node", "run")
+
+    def __init__(self, run: _Run) -> None:
+        self.run, self.node = run, ""
+
+    def __call__(self, done: float, total: float, note: str) -> None:
+        self.run.check_cancelled()
+        self.run.tell(Progressed(self.node, done, total, note))
 
 
 def _brought(inputs: dict[str, list[Any]], device: str) -> tuple[dict[str, list[Any]], int]:

@@ -183,7 +183,7 @@ class _Strips:
         if worth_keeping is not None:
             in_order = bool(self.files or self.sinks)
             self.probes = _Probes(worth_keeping, min(PROBES, self.count), holds=in_order)
-        with restored(), without_gradients(), _in_one_thread(), in_one_core() if workers > 1 else nullcontext():
+        with restored(), _in_one_thread(), in_one_core() if workers > 1 else nullcontext():
             spent = dict.fromkeys(self.readers, 0.0)
             done = itertools.count(1)
 

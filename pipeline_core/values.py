@@ -95,8 +95,11 @@ def _is_plain(hint: Any) -> bool:
 
 def nbytes(value: Any) -> int:
     """The bytes of a value's buffers and byte strings."""
-    own = value.content if isinstance(getattr(value, "content", None), bytes) else b""
-    return len(own) + sum(int(buffer.nbytes) for buffer in buffers(value))
+    own = getattr(value, "content", None)
+    total = len(own) if isinstance(own, bytes) else 0
+    for buffer in buffers(value):
+        total += int(buffer.nbytes)
+    return total
 
 
 def change_buffers(value: Any, change: Callable[[Any], Any]) -> Any:
