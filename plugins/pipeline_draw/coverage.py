@@ -52,7 +52,7 @@ def rectangle(
     # Rows above, within and below the rectangle are alike.
     for start, stop in pairwise([0, *(np.flatnonzero(np.diff(down)) + 1).tolist(), height]):
         covered = down[start] * across
-        found[start:stop] = 1 - covered if invert else covered
+        found[start:stop] = (1 - covered if invert else covered).astype(np.float32)
     return found
 
 

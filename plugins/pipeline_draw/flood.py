@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, Unit, empty, operation
+from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
 from pipeline_draw.painting import fill
 
 Array = np.ndarray[Any, Any]
 MOST_CHANNELS = 4  # that OpenCV compares at once
+NEAR = 256  # pixels around the point that are looked at first
 Place = Annotated[int, Field(ge=0, description="pixels from the left (x) or the top (y)")]
 Tolerance = Annotated[float, Field(ge=0, description="largest difference from the point's values, in any channel")]
 Diagonal = Annotated[bool, Field(description="go on over corners too")]
@@ -20,7 +21,7 @@ Diagonal = Annotated[bool, Field(description="go on over corners too")]
 
 def _selected(image: Image, *, x: int, y: int, **_: Any) -> Mask:
     _check(image, x, y)
-    return Mask.stand_in(image.width, image.height, batch=image.batch, wrap=image.wrap, meta=image.meta)
+    return Mask.stand_in(image.width, image.height, batch=image.batch, dtype="uint8", wrap=image.wrap, meta=image.meta)
 
 
 def _painted(image: Image, *, x: int, y: int, **_: Any) -> Image:
@@ -33,28 +34,25 @@ def _check(image: Image, x: int, y: int) -> None:
         raise OperationError(f"the point ({x}, {y}) is outside the image, which is {image.width}x{image.height}")
 
 
-@operation(version=2, infer=_selected, device="cpu", aliases=("magic_wand", "fuzzy_select", "select_contiguous"))
+@operation(version=3, infer=_selected, device="cpu", aliases=("magic_wand", "fuzzy_select", "select_contiguous"))
 def flood_mask(image: Image, *, x: Place, y: Place, tolerance: Tolerance = 0.05, diagonal: Diagonal = False) -> Mask:
     """A mask of what is joined to a point by pixels of its colour.
 
     A pixel is of that colour if no colour or alpha channel differs from the point's by more than `tolerance` (1 is full
     scale; pixels that are both wholly transparent are alike). Over the seams of an image that tiles it goes on. The
-    edge is hard: `feather_mask` and `grow_mask` soften and widen it.
+    edge is hard, so the mask is uint8: `feather_mask` and `grow_mask` soften and widen it.
 
     Convention: neighbours are the four at the sides; `diagonal` adds the four at the corners.
     """
     _check(image, x, y)
-    where = image.color_indices + ([image.index("A")] if image.alpha != "none" else [])
-    seen = image.associate().array
-    if where and len(where) < len(image.channels):
-        seen = seen[..., where]
-    inside = empty((image.batch, image.height, image.width, 1))
-    for item, out in zip(seen, inside, strict=True):
-        out[..., 0] = _joined(_alike(item, item[y, x], tolerance), x, y, image.wrap, diagonal)
+    inside = np.zeros((image.batch, image.height, image.width, 1), np.uint8)
+    for item in range(image.batch):
+        _flood(image.with_buffer(image.buffer[item : item + 1]), x, y, tolerance, diagonal, inside[item, ..., 0])
+    inside *= 255
     return Mask(inside, wrap=image.wrap, meta=image.meta)
 
 
-@operation(version=2, infer=_painted, device="cpu", aliases=("bucket_fill", "paint_bucket"))
+@operation(version=3, infer=_painted, device="cpu", aliases=("bucket_fill", "paint_bucket"))
 def flood_fill(
     image: Image,
     *,
@@ -72,6 +70,37 @@ def flood_fill(
     return fill(
         image, flood_mask(image, x=x, y=y, tolerance=tolerance, diagonal=diagonal), color=color, opacity=opacity
     )
+
+
+def _flood(image: Image, x: int, y: int, tolerance: float, diagonal: bool, inside: Array) -> None:
+    """Write 1 to the part of a picture that is joined to the point, which is looked for in its surroundings at first."""
+    wanted = _seen(image, slice(y, y + 1), slice(x, x + 1))[0, 0]
+    reach = NEAR
+    while reach < max(image.size):
+        rows, columns = (
+            slice(max(0, at - reach), min(at + reach + 1, size)) for at, size in ((y, image.height), (x, image.width))
+        )
+        alike = _alike(_seen(image, rows, columns), wanted, tolerance)
+        joined = _joined(alike, x - columns.start, y - rows.start, (False, False), diagonal)
+        edges = (
+            (rows.start or image.wrap[1], joined[0]),
+            (image.height - rows.stop or image.wrap[1], joined[-1]),
+            (columns.start or image.wrap[0], joined[:, 0]),
+            (image.width - columns.stop or image.wrap[0], joined[:, -1]),
+        )
+        if not any(goes_on and edge.any() for goes_on, edge in edges):
+            inside[rows, columns] = joined
+            return
+        reach *= 4
+    alike = _alike(_seen(image, slice(0, image.height), slice(0, image.width)), wanted, tolerance)
+    inside[:] = _joined(alike, x, y, image.wrap, diagonal)
+
+
+def _seen(image: Image, rows: slice, columns: slice) -> Array:
+    """Associated colours and alpha of a part, `(H, W, C)`."""
+    where = image.color_indices + ([image.index("A")] if image.alpha != "none" else [])
+    seen: Array = image.with_buffer(image.buffer[:, rows, columns]).associate().array[0]
+    return seen[..., where] if where and len(where) < len(image.channels) else seen
 
 
 def _alike(seen: Array, wanted: Array, tolerance: float) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,14 +31,14 @@ ANCHORS = {"left": "l", "center": "m", "right": "r", "top": "a", "middle": "m", 
 
 
 def _blank(*, width: int, height: int, **_: Any) -> Mask:
-    return Mask.stand_in(width, height)
+    return Mask.stand_in(width, height, dtype="uint8")
 
 
 def _painted(image: Image, **_: Any) -> Image:
     return image.like()
 
 
-@operation(infer=_blank, device="cpu", aliases=("title", "caption_mask"))
+@operation(version=2, infer=_blank, device="cpu", aliases=("title", "caption_mask"))
 def text_mask(
     *,
     width: Length,
@@ -59,25 +60,30 @@ def text_mask(
     which has the letters of ASCII alone. A letter that the font lacks is refused.
 
     Convention: (`x`, `y`) is where `align` and `level` say: the text's left, middle or right, its ascenders' top, its
-    middle or its last line's descenders. Coverage has 256 steps.
+    middle or its last line's descenders. Coverage has 256 steps, and the mask is uint8.
     """
     face = _face(font, size)
     _need_glyphs(face, text)
-    sheet = Picture.new("L", (width, height))
-    gap = (line_spacing - 1) * sum(face.getmetrics())
-    place = (width / 2 if x is None else x, height / 2 if y is None else y)
-    draw = ImageDraw.Draw(sheet)
+    how: dict[str, Any] = {
+        "font": face, "anchor": ANCHORS[align] + ANCHORS[level], "align": align,
+        "spacing": (line_spacing - 1) * sum(face.getmetrics()),
+    }  # fmt: skip
+    x, y = (width / 2 if x is None else x, height / 2 if y is None else y)
+    inside = np.zeros((1, height, width, 1), np.uint8)
     try:
-        draw.multiline_text(
-            place, text, 255, face, ANCHORS[align] + ANCHORS[level], spacing=gap, align=align, features=None
-        )
+        box = ImageDraw.Draw(Picture.new("L", (1, 1))).multiline_textbbox((x, y), text, **how)
+        left, top = (max(0, math.floor(edge) - 1) for edge in box[:2])
+        right, bottom = (min(size, math.ceil(edge) + 1) for size, edge in zip((width, height), box[2:], strict=True))
+        if left < right and top < bottom:
+            sheet = Picture.new("L", (right - left, bottom - top))
+            ImageDraw.Draw(sheet).multiline_text((x - left, y - top), text, 255, **how)
+            inside[0, top:bottom, left:right, 0] = np.asarray(sheet)
     except (OSError, ValueError) as error:
         raise OperationError(f"the font can't draw this text: {error}") from error
-    inside = np.asarray(sheet, np.float32)[None, ..., None] / np.float32(255)
-    return Mask(1 - inside if invert else inside)
+    return Mask(255 - inside if invert else inside)
 
 
-@operation(infer=_painted, device="cpu", aliases=("draw_text", "caption", "label", "watermark", "Text2"))
+@operation(version=2, infer=_painted, device="cpu", aliases=("draw_text", "caption", "label", "watermark", "Text2"))
 def text(
     image: Image,
     *,

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, Unit, each_tile, empty, operation
+from pipeline_core import Color, Image, Mask, OperationError, Unit, operation, stored
 from pipeline_draw import coverage
+from pipeline_draw.compiled import faded, painted
 from pipeline_draw.masks import Feather, Invert
 from pipeline_draw.paint import channel_values
 from pipeline_draw.plane import Plane
 
-MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
-BAND = 16
-"""Rows painted at a time."""
 Shape = Literal["rectangle", "ellipse"]
 Place = Annotated[float, Field(description="of the shape's box, in pixels from the left (x) or the top (y)")]
 Extent = Annotated[float, Field(gt=0, description="of the shape's box, in pixels; to the far edge by default")]
 
 
-def _painted(image: Image, mask: Mask | None = None, *, color: Color, **params: Any) -> Image:
+def _filled(image: Image, mask: Mask | None = None, *, color: Color, **params: Any) -> Image:
     _check(image, mask)
     return _blank(image, mask, image.channels, image.alpha)
 
@@ -42,7 +38,7 @@ def _blank(image: Image, mask: Mask | None, channels: tuple[str, ...], alpha: An
     return image.with_buffer(made.buffer, channels=channels, alpha=alpha)
 
 
-@operation(version=2, infer=_painted, aliases=("paint", "draw_rectangle", "draw_ellipse", "fill_layer"))
+@operation(version=3, infer=_filled, aliases=("paint", "draw_rectangle", "draw_ellipse", "fill_layer"))
 def fill(
     image: Image,
     mask: Mask | None = None,
@@ -67,60 +63,38 @@ def fill(
     Convention: edges are antialiased by exact coverage; the feather is a linear ramp, half of it outside the edge.
     """
     _check(image, mask)
-    region = _region(image, mask, shape, (x, y, width, height), feather, invert)
-    paint, count = channel_values((*color[:3], 1.0), image.channels).tolist(), len(image.channels)
-    colors, at = image.color_indices, _alpha_index(image)
-
-    def painted(before: Any, region: Any) -> Any:
-        cover = region[..., 0] * (opacity * color[3])
-        share = cover
-        if image.alpha == "straight":  # Porter-Duff over, divided by the alpha that comes out
-            after = cover + before[..., at[0]] * (1 - cover)
-            share = cover / (after + (after == 0))
-        weights = {**dict.fromkeys(colors, share), **dict.fromkeys(at, cover)}
-        result = before * _beside({i: 1 - weight for i, weight in weights.items()}, 1, count)
-        result += _beside({i: paint[i] * weight for i, weight in weights.items()}, 0, count)
-        return result
-
-    return image.with_buffer(_in_bands(painted, _floats(image), region))
-
-
-def _beside(planes: dict[int, Any], rest: int, count: int) -> Any:
-    """Planes `(B, H, W)` as channels, by their place; the others are `rest`. Written out: numpy is slow along so short an axis."""
-    some = next(iter(planes.values()))
-    if not isinstance(some, np.ndarray):
-        import torch
-
-        return torch.stack([planes.get(i, torch.full_like(some, rest)) for i in range(count)], -1)
-    others = np.full(some.shape, rest, np.float32)
-    found = [np.ascontiguousarray(planes.get(i, others), np.float32).reshape(-1, some.shape[2]) for i in range(count)]
-    if count > MOST_CHANNELS:
-        return np.stack(found, -1).reshape(*some.shape, count)
-    return np.asarray(cv2.merge(found)).reshape(*some.shape, count)
+    region = _region(image, mask, shape, (x, y, width, height), feather)
+    paint = channel_values((*color[:3], 1.0), image.channels)
+    strength = opacity * color[3]
+    if isinstance(region, np.ndarray) and (done := painted(image, region, paint, strength, invert=invert)):
+        return done
+    before, region = _floats(image), _as_floats(region)
+    cover = (1 - region if invert else region) * strength
+    share = cover
+    at = _alpha_index(image)
+    if image.alpha == "straight":  # Porter-Duff over, divided by the alpha that comes out
+        after = cover + before[..., at] * (1 - cover)
+        share = _where(cover == 0, 0.0, cover / (after + (after == 0)))
+    weights = {**dict.fromkeys(image.color_indices, share), **dict.fromkeys(at, cover)}
+    planes = [
+        before[..., i : i + 1] * (1 - weights[i]) + float(paint[i]) * weights[i]
+        if i in weights
+        else before[..., i : i + 1]
+        for i in range(len(image.channels))
+    ]
+    return image.with_buffer(_beside(planes))
 
 
-def _in_bands(change: Callable[[Any, Any], Any], before: Any, region: Any) -> Any:
-    """`change` of a `(B, H, W, C)` buffer where the region is; arrays a few rows at a time, which stay in a core's cache."""
-    batch = len(before) if isinstance(region, float) else max(len(before), len(region))
-    height, width, channels = before.shape[1:]
-    if not isinstance(before, np.ndarray):
-        import torch
+def _beside(planes: list[Any]) -> Any:
+    """Channels `(B, H, W, 1)` as one buffer, of the batch that they come to."""
+    if all(isinstance(plane, np.ndarray) for plane in planes):
+        return np.concatenate(np.broadcast_arrays(*planes), -1, dtype=np.float32)
+    import torch
 
-        region = torch.full_like(before[..., :1], region) if isinstance(region, float) else region
-        return change(before.expand(batch, -1, -1, -1), region.expand(batch, -1, -1, -1))
-    before = np.broadcast_to(before, (batch, height, width, channels))
-    region = np.broadcast_to(np.asarray(region, np.float32), (batch, height, width, 1))
-    result = empty(before.shape)
-
-    def work(rows: slice, _: slice) -> None:
-        given, some = before[:, rows], region[:, rows]
-        result[:, rows] = change(given, some) if some.any() else given
-
-    each_tile(width, height, (width, BAND), work)
-    return result
+    return torch.cat(torch.broadcast_tensors(*planes), -1)  # type: ignore[no-untyped-call]  # torch's
 
 
-@operation(version=2, infer=_erased, aliases=("cut_out", "make_transparent"))
+@operation(version=3, infer=_erased, aliases=("cut_out", "make_transparent"))
 def erase(
     image: Image,
     mask: Mask | None = None,
@@ -143,17 +117,19 @@ def erase(
     """
     _check(image, mask)
     _need_region(mask, shape)
-    region = _region(image, mask, shape, (x, y, width, height), feather, invert)
-    before = _floats(image)
-    if image.alpha == "none":
-        before = _with_ones(before)
-        image = image.with_buffer(before, channels=(*image.channels, "A"), alpha="straight")
-    fading = _alpha_index(image) + (image.color_indices if image.alpha == "associated" else [])
-
-    def faded(given: Any, region: Any) -> Any:
-        return given * _beside(dict.fromkeys(fading, 1 - region[..., 0]), 1, len(image.channels))
-
-    return image.with_buffer(_in_bands(faded, before, region))
+    region = _region(image, mask, shape, (x, y, width, height), feather)
+    channels, alpha = image.channels, image.alpha
+    if alpha == "none":
+        channels, alpha = (*channels, "A"), "straight"
+    fading = [channels.index("A"), *(image.color_indices if alpha == "associated" else [])]
+    done = faded(image, region, fading, len(channels), invert=invert) if isinstance(region, np.ndarray) else None
+    if done is None:
+        before, region = _floats(image), _as_floats(region)
+        left = region if invert else 1 - region
+        planes = [before[..., i : i + 1] for i in range(len(image.channels))]
+        planes += [left * 0 + 1] * (len(channels) - len(planes))
+        done = _beside([plane * left if i in fading else plane for i, plane in enumerate(planes)])
+    return image.with_buffer(done, channels=channels, alpha=alpha)
 
 
 def _check(image: Image, mask: Mask | None) -> None:
@@ -179,14 +155,17 @@ def _region(
     shape: Shape | None,
     box: tuple[float, float, float | None, float | None],
     feather: float,
-    invert: bool,
 ) -> Any:
-    """How much of each pixel is meant, `(B or 1, H, W, 1)` or 1 for all, beside the image's own buffer."""
-    region: Any = 1.0 if mask is None else _coverage_of(mask, image)
+    """How much of each pixel is meant, `(B or 1, H, W, 1)`: an array where the image is one, else a tensor beside it."""
+    inside = np.broadcast_to(np.float32(1), (1, image.height, image.width, 1))
     if shape is not None:
-        inside = _shape(image.width, image.height, shape, box, feather)
-        region = region * _alike(image, inside[None, ..., None])
-    return 1 - region if invert else region
+        inside = _shape(image.width, image.height, shape, box, feather)[None, ..., None]
+    if isinstance(image.buffer, np.ndarray):
+        return inside if mask is None else stored(mask.to("cpu")) if shape is None else mask.to("cpu").array * inside
+    import torch
+
+    on_device = torch.from_numpy(np.ascontiguousarray(inside)).to(image.buffer.device)
+    return on_device if mask is None else mask.pixels.to(image.device).permute(0, 2, 3, 1) * on_device
 
 
 def _shape(
@@ -215,27 +194,17 @@ def _floats(raster: Image | Mask) -> Any:
     return raster.array if isinstance(raster.buffer, np.ndarray) else raster.pixels.permute(0, 2, 3, 1)
 
 
-def _alike(image: Image, values: np.ndarray[Any, Any]) -> Any:
-    """Values as numpy or torch, wherever the image's buffer is."""
-    if isinstance(image.buffer, np.ndarray):
-        return values
+def _where(condition: Any, one: Any, other: Any) -> Any:
+    if isinstance(condition, np.ndarray):
+        return np.where(condition, one, other)
     import torch
 
-    return torch.from_numpy(values).to(image.buffer.device)
+    return torch.where(condition, one, other)
 
 
-def _coverage_of(mask: Mask, image: Image) -> Any:
-    return mask.array if isinstance(image.buffer, np.ndarray) else mask.pixels.to(image.device).permute(0, 2, 3, 1)
+def _as_floats(region: Any) -> Any:
+    return Mask(region).array if isinstance(region, np.ndarray) else region
 
 
 def _alpha_index(image: Image) -> list[int]:
     return [image.index("A")] if image.alpha != "none" else []
-
-
-def _with_ones(buffer: Any) -> Any:
-    """One more channel, of ones."""
-    if isinstance(buffer, np.ndarray):
-        return np.concatenate([buffer, np.ones_like(buffer[..., :1])], -1)
-    import torch
-
-    return torch.cat([buffer, torch.ones_like(buffer[..., :1])], -1)

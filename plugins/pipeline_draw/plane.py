@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_core import empty
+from pipeline_draw.compiled import in_pieces
 
 Plane = NDArray[np.float32]
 Numbers = NDArray[np.int64]
-DENSE = 32
-"""Pixels of a stretch on average; where there are fewer, they are written one by one."""
 
 
 class Pieces(NamedTuple):
@@ -32,15 +30,9 @@ def plane(width: int, height: int, pieces: list[Pieces], *, invert: bool = False
     fresh = (np.diff(value, prepend=np.nan) != 0) & (start < size)
     start, value = start[fresh], value[fresh]
     shades = (1 - value if invert else value).astype(np.float32)
-    length = np.diff(start, append=size)
-    if len(start) * DENSE > size:
-        return np.repeat(shades, length).reshape(height, width)
-    found = empty((size,))
-    single = length == 1
-    found[start[single]] = shades[single]
-    begins, ends = start[~single], (start + length)[~single]
-    for begin, end, shade in zip(begins.tolist(), ends.tolist(), shades[~single].tolist(), strict=True):
-        found[begin:end] = shade
+    found = in_pieces(start, shades, size)
+    if found is None:
+        found = np.repeat(shades, np.diff(start, append=size))
     return found.reshape(height, width)
 
 

@@ -27,7 +27,7 @@ def pictures(channels: tuple[str, ...] = ("RGB", "RGBA", "ABRGZ")) -> Iterator[I
                         values[:, 2:3, :200, names.index("A")] = 0
                         values[:, 2:3, :100] = 0
                     if dtype.startswith("f"):
-                        values[-1, -1, : len(ODD), names.index("R")] = ODD[:width]
+                        values[-1, -1, : len(ODD), names.index("Y" if "Y" in names else "R")] = ODD[:width]
                         if "A" in names:
                             values[-1, -1, 20:24, names.index("A")] = [-0.25, 1.5, np.inf, np.nan][: max(0, width - 20)]
                     scale = float(np.iinfo(dtype).max) if dtype.startswith("u") else 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +349,29 @@ def test_every_signature_follows_the_rule() -> None:
     described = {read(function, plugin="draw").name for function in operations()}
     others = {"flood_fill", "flood_mask", "line_mask", "polygon_mask", "text", "text_mask"}  # test_draw_shapes
     assert described == {function.__name__ for function, _ in CASES} | {"fill", "erase"} | others
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_compiled_paint_and_holes_are_what_formulas_give(invert: bool, as_formulas: Callable[..., None]) -> None:
+    def masked(image: Image) -> Mask:
+        values = np.random.default_rng(5).integers(-60, 256, (1, *image.buffer.shape[1:3], 1)).clip(0)
+        return Mask(values.astype(np.uint8))
+
+    paint: dict[str, Any] = {"color": (0.2, 0.9, 0.4, 0.7), "opacity": 0.6, "invert": invert}
+    as_formulas(lambda image: fill(image, masked(image), **paint), ("Y", "RGB", "RGBA", "ABRGZ"))
+    as_formulas(lambda image: fill(image, shape="ellipse", feather=2, **paint))
+    as_formulas(lambda image: fill(image, **paint))
+    as_formulas(lambda image: erase(image, masked(image), invert=invert), ("Y", "RGB", "RGBA", "ABRGZ"))
+    as_formulas(lambda image: erase(image, masked(image), shape="rectangle", x=0.5, invert=invert))
+
+
+@pytest.mark.parametrize("shape", [(40, 700), (3, 3)])
+def test_compiled_planes_are_those_of_numpy(
+    shape: tuple[int, int], compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = {"height": shape[0], "width": shape[1]}
+    found = [ellipse_mask(**size, radius_x=r, invert=i).array for r in (0.2, 17, 500) for i in (False, True)]
+    monkeypatch.setattr("pipeline_draw.compiled.load_kernels", lambda file: None)
+    expected = [ellipse_mask(**size, radius_x=r, invert=i).array for r in (0.2, 17, 500) for i in (False, True)]
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one, other)

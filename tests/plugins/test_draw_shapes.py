@@ -250,9 +250,12 @@ def test_inference_says_what_the_run_gives(function: Any, params: dict[str, Any]
 
 
 @quick
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans())
+@given(
+    st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans(),
+    st.sampled_from([1, 2, 256]),
+)  # fmt: skip
 def test_a_flood_reaches_what_steps_from_alike_to_alike_reach(
-    width: int, height: int, seed: int, across: bool, down: bool, diagonal: bool
+    width: int, height: int, seed: int, across: bool, down: bool, diagonal: bool, near: int
 ) -> None:
     alike = np.random.default_rng(seed).random((height, width)) < 0.55
     alike[0, 0] = True
@@ -272,5 +275,7 @@ def test_a_flood_reaches_what_steps_from_alike_to_alike_reach(
             if alike[place] and place not in reached:
                 reached.add(place)
                 left.append(place)
-    found = inside(flood_mask(image, x=0, y=0, diagonal=diagonal))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline_draw.flood.NEAR", near)
+        found = inside(flood_mask(image, x=0, y=0, diagonal=diagonal))
     assert {tuple(place) for place in np.argwhere(found).tolist()} == reached
