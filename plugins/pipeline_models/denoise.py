@@ -78,10 +78,10 @@ class _OfStrength(nn.Module):
     def __init__(self, network: GatedDenoiser, strength: float) -> None:
         super().__init__()
         self.network, self.strength = network, strength
-        self.bytes_per_pixel = network.bytes_per_pixel
+        self.bytes_per_pixel, self.bytes_per_column = network.bytes_per_pixel, network.bytes_per_column
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        found: Tensor = self.network(pixels, pixels.new_full((1, 1, 1, 1), self.strength))
+    def forward(self, pixels: Tensor, rows: int | None = None) -> Tensor:
+        found: Tensor = self.network(pixels, pixels.new_full((1, 1, 1, 1), self.strength), rows)
         return found
 
 

@@ -16,7 +16,6 @@ from pipeline_models.inpaint import inpaint, outpaint, remove_object
 from pipeline_models.inpaint.diffusion import diffused
 from pipeline_models.inpaint.operations import Method
 from pipeline_models.load import load_model
-from pipeline_models.networks import gated_inpainter
 
 from benchmarks.models import PLENTY, apart
 from pipeline_core import Image, Mask, Model, OperationError
@@ -240,19 +239,11 @@ def test_a_network_looks_no_farther_than_it_says() -> None:
     assert 0 < int(torch.nonzero(changed).max()) <= network.reach
 
 
-def test_rows_of_a_block_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    network: Any = networks.make("gated_inpainter", {"widths": [8, 8, 8]}).eval()
-    pixels, holes = torch.rand(1, 3, 96, 80), torch.ones(1, 1, 96, 80)
-    with torch.no_grad():
-        whole = network(pixels, holes)
-        monkeypatch.setattr(gated_inpainter, "AT_ONCE", 40 * 9)
-        assert torch.allclose(network(pixels, holes), whole, atol=1e-6)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
-@pytest.mark.parametrize(("what", "width", "height"), [("inpaint", 1280, 720), ("super_resolve", 640, 360)])
+@pytest.mark.parametrize(
+    ("what", "width", "height"), [("inpaint", 1280, 720), ("inpaint", 640, 360), ("super_resolve", 640, 360)]
+)
 def test_half_of_the_memory_that_the_whole_takes_is_enough(what: str, width: int, height: int) -> None:
     whole = apart(what, width, height, 0, 0)
     assert whole is not None

@@ -129,29 +129,25 @@ def test_tiles_cover_the_picture_once_and_evenly(size: tuple[int, int], side: in
 
 
 @pytest.mark.parametrize("size", [(720, 1280), (100, 2000), (16, 16), (4321, 77)])
-@pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize("multiple", [1, 64])
-def test_fitting_tiles_fit_and_read_less_than_square_ones(size: tuple[int, int], ends: bool, multiple: int) -> None:
-    margin = 104
+@pytest.mark.parametrize("column", [0, 2000])
+def test_fitting_tiles_fit_and_read_less_than_square_ones(size: tuple[int, int], multiple: int, column: int) -> None:
+    margin, cost = 104, tiles.Cost(40, column)
 
-    def reads(sides: tuple[int, int]) -> list[tuple[int, int]]:
+    def read(sides: tuple[int, int]) -> list[tuple[int, int]]:
         """Height and width of what each tile reads."""
-        found = []
-        for tile in tiles.tiles(size, sides, multiple):
-            down, across = (tile.top, tile.height, size[0]), (tile.left, tile.width, size[1])
-            lengths = [
-                min(length, begin + side + margin) - max(0, begin - margin) if ends else side + 2 * margin
-                for begin, side, length in (down, across)
-            ]
-            found.append((lengths[0], lengths[1]))
-        return found
+        return [(tile.height + 2 * margin, tile.width + 2 * margin) for tile in tiles.tiles(size, sides, multiple)]
 
-    for area in (320 * 320, 500 * 500, 900 * 900):
-        found = reads(tiles.fitting(size, area, margin, multiple, ends=ends))
-        square = (int(area**0.5) - 2 * margin) // multiple * multiple
-        assert max(height * width for height, width in found) <= area
-        assert sum(h * w for h, w in found) <= sum(h * w for h, w in reads((square, square)))
-    assert tiles.fitting(size, 1, margin, multiple, ends=ends) == (max(16, multiple),) * 2
+    def bytes_of(height: int, width: int) -> int:
+        return width * (40 * height + column)
+
+    for side in (320, 500, 900):
+        most = bytes_of(side, side)
+        found = read(tiles.fitting(size, most, cost, margin, multiple))
+        square = (side - 2 * margin) // multiple * multiple
+        assert max(bytes_of(*sides) for sides in found) <= most
+        assert sum(h * w for h, w in found) <= sum(h * w for h, w in read((square, square)))
+    assert tiles.fitting(size, 1, cost, margin, multiple) == (max(16, multiple),) * 2
 
 
 def test_overlap_takes_the_place_of_what_the_network_needs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,61 +13,32 @@ from pipeline_models import networks
 from pipeline_models.foreign.run import Foreign
 from pipeline_models.inpaint.diffusion import Wrap, diffused
 from pipeline_models.inpaint.holes import Fill
-from pipeline_models.memory import bytes_per_pixel, room
+from pipeline_models.memory import room
+from pipeline_models.networks.gated_inpainter import GatedInpainter
+from pipeline_models.rolling import rolled
 from pipeline_models.upscale.photograph import color_groups, decoded, encoded
-from pipeline_models.upscale.tiles import Sides, Tile, fitting, in_tiles
+from pipeline_models.upscale.tiles import LEAST_ROWS, SHARE, SMALLEST, Sides, Tile, in_bands, in_tiles, rows_of
 
-LARGEST = 1 << 22
-"""Pixels of a tile with its margin."""
 BETWEEN = 16
 """MiB of the memory given that are left for what is between convolutions."""
-SHAPES = 8
-"""Tiles are multiples of so many steps: for each new shape torch makes programs, which take time and memory."""
+ALL = 1 << 20
+"""Rows: as many as there are."""
 SPREADS = (0.05, 0.4)
 """Colours are given to the network as differences from their mean, in units of their spread, which is held to these."""
 
 
-@dataclass(frozen=True)
-class Inpainter:
-    """A network as it is used here.
-
-    step    height and width of what it is given are multiples of this
-    reach   how far, in pixels, what an output pixel depends on may lie from it
-    whole   it looks at the whole picture, which is given to it in one piece, with colours from 0 to 1
-    """
-
-    network: nn.Module
-    step: int
-    reach: int
-    whole: bool = False
-
-    @property
-    def margin(self) -> int:
-        """What a tile is read with around it."""
-        return math.ceil(self.reach / self.step) * self.step
-
-    def __call__(self, pixels: Tensor, hole: Tensor) -> Tensor:
-        """The picture, or a part of it, with its holes filled. OperationError where the network gives something else."""
-        found: Tensor = self.network(pixels, hole)
-        if not isinstance(found, Tensor) or found.shape != pixels.shape:
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise OperationError(f"the model makes {shape} of {tuple(pixels.shape)}, which fills no holes")
-        return found
-
-
-def inpainter_of(model: Model, device: str) -> Inpainter:
-    """The network of a model. OperationError where it does something else."""
+def inpainter_of(model: Model, device: str) -> nn.Module:
+    """The network of a model: one of ours, or another's. OperationError where it does something else."""
     network = networks.build(model, device)
     if isinstance(network, Foreign) and network.channels == 3 and network.purpose in ("", "inpainting"):
-        return Inpainter(network, network.multiple, network.reach, whole=True)
-    step, reach = getattr(network, "step", None), getattr(network, "reach", None)
-    if not (isinstance(step, int) and isinstance(reach, int)) or hasattr(network, "factor"):
+        return network
+    if not isinstance(network, GatedInpainter) or hasattr(network, "factor"):
         task = model.manifest.get("task", model.architecture)
         raise OperationError(f"'{model.name}' ({task}) does not fill holes")
-    return Inpainter(network, step, reach)
+    return network
 
 
-def learned(inpainter: Inpainter, tile: int | None, memory: int, device: str) -> Fill:
+def learned(network: nn.Module, tile: int | None, memory: int, device: str) -> Fill:
     """Colours by the network, in tiles; all other channels smoothly."""
     room(memory, device)  # before anything is taken: where memory is short, all of it is to be given back
 
@@ -77,23 +48,33 @@ def learned(inpainter: Inpainter, tile: int | None, memory: int, device: str) ->
         if others:
             result[:, others] = diffused(image.pixels[:, others], known, image.wrap)
         for where in color_groups(image):
-            result[:, where] = _photograph(image, where, known, inpainter, tile, memory)
+            result[:, where] = _photograph(image, where, known, network, tile, memory)
         return result
 
     return fill
 
 
-def _sides(size: Sides, inpainter: Inpainter, memory: int, device: str) -> Sides:
-    """Of tiles that take so many MiB with their margins."""
-    edge = SHAPES * inpainter.step
-    each = bytes_per_pixel(inpainter.network, torch.zeros((1, 3, edge, edge), device=device))
-    return fitting(
-        size, min(LARGEST, max(memory - BETWEEN, memory / 2) * 2**20 / each), inpainter.margin, edge, ends=True
-    )
+def _fitted(size: Sides, network: GatedInpainter, memory: int, wrap: Wrap) -> tuple[Sides, int]:
+    """Of tiles that take so many MiB their sides, and how many rows the network works on at a time."""
+    most = max(memory - BETWEEN, memory / 2) * 2**20
+    margin = _margin(network.reach, network.step)
+    down, across = size[0] + 2 * margin * wrap[1], size[1] + 2 * margin * wrap[0]
+    # Fewer bands make several cores wait for each other less often.
+    if across * in_bands(network, down) <= most:
+        return size, ALL
+    if across * in_bands(network, LEAST_ROWS) <= most:
+        return size, rows_of(network, across, most / SHARE)
+    wide = int(most / in_bands(network, LEAST_ROWS)) - 2 * margin
+    return (size[0], max(SMALLEST, wide // network.step * network.step)), LEAST_ROWS
+
+
+def _margin(reach: int, step: int) -> int:
+    """What a tile is read with around it."""
+    return math.ceil(reach / step) * step
 
 
 def _photograph(
-    image: Image, where: list[int], known: Tensor, inpainter: Inpainter, tile: int | None, memory: int
+    image: Image, where: list[int], known: Tensor, network: nn.Module, tile: int | None, memory: int
 ) -> Tensor:
     """Channels that are one colour. The network sees them from 0 to 1; what lies beyond is filled smoothly, and added.
 
@@ -109,15 +90,18 @@ def _photograph(
     mean, spread = _spread(color, known)
     # A fill that is lighter or darker than all that is known is a ringing.
     low, high = _ends(color, known)
-    if inpainter.whole:
-        smooth = diffused(color, known, image.wrap, into=color)
-        found = _in_one(smooth, 1 - known, image.wrap, inpainter)
-    else:
+    if isinstance(network, GatedInpainter):
         color.sub_(mean).div_(spread)
         smooth = diffused(color, known, image.wrap, into=color)
-        device = str(known.device)
-        sides = (tile, tile) if tile else _sides(image.size[::-1], inpainter, room(memory, device), device)
-        found = _in_tiles(smooth, known == 0, image.wrap, inpainter, sides).mul_(spread).add_(mean)
+        size = (image.height, image.width)
+        sides, rows = (
+            ((tile, tile), ALL) if tile else _fitted(size, network, room(memory, str(known.device)), image.wrap)
+        )
+        found = _in_tiles(smooth, known == 0, image.wrap, network, sides, rows).mul_(spread).add_(mean)
+    else:
+        assert isinstance(network, Foreign)
+        smooth = diffused(color, known, image.wrap, into=color)
+        found = _in_one(smooth, 1 - known, image.wrap, network)
     torch.clamp(found, low, high, out=found)
     if linear:
         found = decoded(found)
@@ -146,45 +130,58 @@ def _ends(color: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _in_tiles(smooth: Tensor, open_: Tensor, wrap: Wrap, inpainter: Inpainter, sides: Sides) -> Tensor:
+def _in_tiles(smooth: Tensor, open_: Tensor, wrap: Wrap, network: GatedInpainter, sides: Sides, rows: int) -> Tensor:
     """The network over every part of the picture in which there are holes (`open_`), written into `smooth`."""
     # Kept until all tiles have read: a network's answer is not to be given to it again. The pixels of holes, by number.
     number = open_.view(-1).cumsum(0, dtype=torch.int32).view(open_.shape)
     answers = smooth.new_empty((smooth.shape[1], int(number[0, 0, -1, -1])))
     height, width = smooth.shape[2:]
-    step = inpainter.step
-    coarse = SHAPES * step
+    step, margin = network.step, _margin(network.reach, network.step)
 
     def work(tile: Tile) -> None:
         inside = open_[0, 0, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
         if not bool(inside.any()):
             return
-        top, bottom = _span(inside.any(1), tile.top, coarse)
-        left, right = _span(inside.any(0), tile.left, coarse)
-        rows, above = _places(top, bottom, height, wrap[1], inpainter)
-        columns, before = _places(left, right, width, wrap[0], inpainter)
-        rows, columns = rows.to(smooth.device), columns.to(smooth.device)
-        pixels, holes = (part[:, :, rows][..., columns] for part in (smooth, open_))
-        found = inpainter(pixels.expand(-1, 3, -1, -1), holes.float())
-        if smooth.shape[1] == 1:
-            found = found.mean(1, keepdim=True)
+        top, bottom = _span(inside.any(1), tile.top, step)
+        left, right = _span(inside.any(0), tile.left, step)
+        down, above = _places(top, bottom, height, wrap[1], step, margin)
+        across, before = _places(left, right, width, wrap[0], step, margin)
         bottom, right = min(bottom, height), min(right, width)
-        found = found[..., above : above + bottom - top, before : before + right - left]
-        here = open_[0, 0, top:bottom, left:right]
-        answers[:, number[0, 0, top:bottom, left:right][here] - 1] = found[0][:, here]
+        for place, band in rolled(network.added, _bands(smooth, open_, down, across, rows), rows):
+            first = top + place - above
+            here = slice(max(first, top), min(first + band.shape[2], bottom))
+            added = band[0, :, here.start - first : max(here.start, here.stop) - first, before : before + right - left]
+            if smooth.shape[1] == 1:
+                added = added.mean(0, keepdim=True)
+            where = open_[0, 0, here, left:right]
+            answers[:, number[0, 0, here, left:right][where] - 1] = (smooth[0, :, here, left:right] + added)[:, where]
 
-    in_tiles(work, (height, width), sides, coarse)
+    in_tiles(work, (height, width), sides, step)
     return smooth.masked_scatter_(open_, answers)
 
 
+def _bands(smooth: Tensor, open_: Tensor, down: Tensor, across: Tensor, rows: int) -> Iterator[Tensor]:
+    """Of these rows and columns so many rows at a time, as the network wants them."""
+    across = across.to(smooth.device)
+    for some in torch.split(down.to(smooth.device), rows):
+        pixels, holes = (part[:, :, some][..., across] for part in (smooth, open_))
+        yield torch.cat((pixels.expand(-1, 3, -1, -1), holes.float()), 1)
+
+
 @torch.no_grad()
-def _in_one(smooth: Tensor, hole: Tensor, wrap: Wrap, inpainter: Inpainter) -> Tensor:
+def _in_one(smooth: Tensor, hole: Tensor, wrap: Wrap, network: Foreign) -> Tensor:
     """A network of others over the whole picture."""
     height, width = smooth.shape[2:]
-    rows, above = _places(0, height, height, wrap[1], inpainter)
-    columns, before = _places(0, width, width, wrap[0], inpainter)
+    step, margin = network.multiple, _margin(network.reach, network.multiple)
+    rows, above = _places(0, height, height, wrap[1], step, margin)
+    columns, before = _places(0, width, width, wrap[0], step, margin)
     pixels, holes = (part[:, :, rows.to(part.device)][..., columns.to(part.device)] for part in (smooth, hole))
-    found = inpainter(pixels.expand(-1, 3, -1, -1), holes)[..., above : above + height, before : before + width]
+    pixels = pixels.expand(-1, 3, -1, -1)
+    found = network(pixels, holes)
+    if not isinstance(found, Tensor) or found.shape != pixels.shape:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise OperationError(f"the model makes {shape} of {tuple(pixels.shape)}, which fills no holes")
+    found = found[..., above : above + height, before : before + width]
     if bool(found.amax() > 8):  # some LaMa files answer in 0..255
         found = found / 255
     return found.mean(1, keepdim=True) if smooth.shape[1] == 1 else found
@@ -197,17 +194,13 @@ def _span(any_: Tensor, begin: int, step: int) -> tuple[int, int]:
     return first // step * step, (last // step + 1) * step
 
 
-def _places(begin: int, end: int, length: int, wraps: bool, inpainter: Inpainter) -> tuple[Tensor, int]:
+def _places(begin: int, end: int, length: int, wraps: bool, step: int, margin: int) -> tuple[Tensor, int]:
     """Rows or columns of a tile with its margin, and how many of them are before it.
 
-    Round the image where it tiles; else the frame ends it, at a multiple of the network's step. There the smallest tiles see
-    more of the other side instead, so that all are of one shape: memory is short then, and programs for shapes take some.
+    Round the image where it tiles; else the frame ends it, at a multiple of the network's step.
     """
-    end, whole = (math.ceil(place / inpainter.step) * inpainter.step for place in (end, length))
-    size = end - begin + 2 * inpainter.margin
+    end, whole = (math.ceil(place / step) * step for place in (end, length))
     if wraps:
-        return torch.arange(begin - inpainter.margin, begin - inpainter.margin + size) % length, inpainter.margin
-    first, last = max(0, begin - inpainter.margin), min(whole, end + inpainter.margin)
-    if end - begin <= SHAPES * inpainter.step:
-        first, last = max(0, min(first, whole - size)), min(whole, max(last, size))
+        return torch.arange(begin - margin, end + margin) % length, margin
+    first, last = max(0, begin - margin), min(whole, end + margin)
     return torch.arange(first, last).clamp(max=length - 1), begin - first

@@ -22,7 +22,7 @@ class GatedDenoiser(GatedInpainter):
 
     factor = 1
 
-    def forward(self, pixels: Tensor, strength: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, strength: Tensor, rows: int | None = None) -> Tensor:
         """The picture without the noise; any size, beyond the edges of which the outermost pixel goes on."""
         height, width = pixels.shape[-2:]
         edges = (0, -width % self.step, 0, -height % self.step)
@@ -32,7 +32,7 @@ class GatedDenoiser(GatedInpainter):
             else (pixels - MIDDLE) / SPREAD
         )
         level = (strength / SPREAD).expand(len(pixels), 1, *whole.shape[-2:])
-        found: Tensor = super().forward(whole, level)
+        found: Tensor = super().forward(whole, level, rows)
         return found[..., :height, :width] * SPREAD + MIDDLE
 
 

@@ -7,7 +7,7 @@ Real-Time Single Image and Video Super-Resolution, 2016), so that few of its mul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-AT_ONCE = 1 << 14
-"""Pixels of a block's features that are worked on together: what is between its convolutions takes six times as much."""
+from pipeline_models.rolling import Roll, rolled
 
 
 class GatedInpainter(nn.Module):
@@ -32,8 +31,8 @@ class GatedInpainter(nn.Module):
         if not len(down) == len(up) == len(widths) - 1:
             raise ValueError(f"{len(widths)} widths need {len(widths) - 1} counts of blocks down and up")
         self.step = 1 << len(widths)
-        # At its fullest: the finest features three times, and what is given and made.
-        self.bytes_per_pixel = 3 * widths[0] + 4 * (2 * channels + 1)
+        # A band at its fullest: the finest features (four bytes for every fourth pixel, so `widths[0]`) nine times.
+        self.bytes_per_pixel = 9 * widths[0] + 4 * (2 * channels + 1)
         self.first = nn.Conv2d(4 * (channels + 1), widths[0], 3, padding=1)
         self.down = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, down, strict=False))
         pairs = list(pairwise(widths))
@@ -42,6 +41,8 @@ class GatedInpainter(nn.Module):
         self.grow = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairs)
         self.up = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, up, strict=False))
         self.last = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
+        # What waits until the coarser levels have looked as far down as they do, and two rows for every convolution.
+        self.bytes_per_column = 2 * widths[0] * self.reach
         with torch.no_grad():  # begin as the smooth fill
             self.last.weight.mul_(0.1)
             cast("Tensor", self.last.bias).zero_()
@@ -54,21 +55,39 @@ class GatedInpainter(nn.Module):
         around = sum(2 * count * scale for count, scale in zip(counts, [*scales, self.step, *scales], strict=True))
         return around + 2 * 2 + self.step  # first and last; and where in its cell of `step` pixels it lies
 
-    def forward(self, filled: Tensor, hole: Tensor) -> Tensor:
-        """The filled picture with better holes; what is no hole stays, nearly."""
-        features = self.first(functional.pixel_unshuffle(torch.cat((filled, hole), 1), 2))
-        kept = []
+    def forward(self, filled: Tensor, hole: Tensor, rows: int | None = None) -> Tensor:
+        """The filled picture with better holes, worked on so many `rows` at a time; what is no hole stays."""
+        given = torch.cat((filled, hole), 1)
+        if rows is None:
+            (added,) = self.added(given, Roll())
+            return filled + hole * added
+        result = filled.clone()
+        for top, added in rolled(self.added, torch.split(given, rows, 2), rows):
+            bottom = top + added.shape[2]
+            result[:, :, top:bottom] += added * hole[:, :, top:bottom]
+        return result
+
+    def added(self, given: Tensor, roll: Roll) -> Iterator[Tensor]:
+        """What is to be added in holes; of all rows of `(B, channels + 1, H, W)`, the picture and its holes, or of some.
+
+        These are a multiple of `step`, but for the last.
+        """
+        features = roll.convolved(self.first, functional.pixel_unshuffle(given, 2))
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
-            features = blocks(features)
-            kept.append(features)
-            features = shrink(features)
-        features = self.middle(features)
-        for blocks, grow in reversed(list(zip(self.up, self.grow, strict=True))):
-            features = functional.pixel_shuffle(grow(features), 2)
-            features += kept.pop()  # in place, and let go of: what is kept is most of the memory
-            features = blocks(features)
-        added: Tensor = functional.pixel_shuffle(self.last(features), 2)
-        return filled + hole * added
+            features = _through(blocks, features, roll)
+            roll.keep(shrink, features)
+            features = roll.convolved(shrink, features)
+        yield from self._grown(_through(self.middle, features, roll), len(self.up), roll)
+
+    def _grown(self, features: Tensor, level: int, roll: Roll) -> Iterator[Tensor]:
+        """From a level up to the picture."""
+        for part in roll.parts(features, 2 << level):
+            if level == 0:
+                yield functional.pixel_shuffle(roll.convolved(self.last, part), 2)
+                continue
+            finer = functional.pixel_shuffle(roll.convolved(self.grow[level - 1], part), 2)
+            finer += roll.take(self.shrink[level - 1], finer.shape[2])
+            yield from self._grown(_through(self.up[level - 1], finer, roll), level - 1, roll)
 
 
 class _Block(nn.Module):
@@ -77,24 +96,21 @@ class _Block(nn.Module):
         self.gated = nn.Conv2d(width, 2 * width, 3, padding=1)
         self.mixed = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Of many pixels, so many rows at a time: what is between the convolutions is six times as much as `features`."""
-        height, width = features.shape[2:]
-        many = max(8, AT_ONCE // width)
-        if height <= many:
-            return features + self._added(features)
-        result = torch.empty_like(features)
-        for top in range(0, height, many):
-            bottom = min(top + many, height)
-            first = max(0, top - 2)  # two convolutions look two rows farther
-            added = self._added(features[:, :, first : bottom + 2])[:, :, top - first : bottom - first]
-            result[:, :, top:bottom] = features[:, :, top:bottom] + added
-        return result
+    def forward(self, features: Tensor, roll: Roll) -> Tensor:
+        roll.keep(self, features)
+        added = roll.convolved(self.mixed, _let_through(roll.convolved(self.gated, features)))
+        return added.add_(roll.take(self, added.shape[2]))
 
-    def _added(self, features: Tensor) -> Tensor:
-        offer, gate = self.gated(features).chunk(2, 1)
-        added: Tensor = self.mixed(torch.relu(offer) * torch.sigmoid(gate))
-        return added
+
+def _let_through(both: Tensor) -> Tensor:
+    offer, gate = both.chunk(2, 1)
+    return torch.relu(offer) * torch.sigmoid(gate)
+
+
+def _through(blocks: nn.Module, features: Tensor, roll: Roll) -> Tensor:
+    for block in blocks.children():
+        features = block(features, roll)
+    return features
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -10,9 +10,13 @@ bits. So what it adds passes a garrote (L. Breiman, Better Subset Regression Usi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pipeline_models.rolling import Roll, rolled
 
 
 class ResidualUpscaler(nn.Module):
@@ -24,23 +28,37 @@ class ResidualUpscaler(nn.Module):
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.last = nn.Conv2d(width, channels * factor**2, 3, padding=1)
+        # A band at its fullest: features five times, and what is added a few times; and two rows for every convolution.
+        self.bytes_per_pixel = 20 * width + 16 * channels * factor**2
+        self.bytes_per_column = 4 * width * (8 * blocks + 8)
 
     @property
     def reach(self) -> int:
         """How far, in input pixels, what an output pixel depends on lies from it."""
         return 2 + 2 * len(self.blocks)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """The pixels enlarged."""
-        features = self.first(pixels)
-        deep = features
+    def forward(self, pixels: Tensor, rows: int | None = None) -> Tensor:
+        """The pixels enlarged, so many `rows` at a time."""
+        # Antialiasing changes nothing when enlarging, but picks the sharper cubic, a = -0.5.
+        result = functional.interpolate(pixels, scale_factor=self.factor, mode="bicubic", antialias=True)
+        if rows is None:
+            (added,) = self.added(pixels, Roll())
+            return result + added
+        for top, added in rolled(self.added, torch.split(pixels, rows, 2), rows):
+            result[:, :, top : top + added.shape[2]] += added
+        return result
+
+    def added(self, pixels: Tensor, roll: Roll) -> Iterator[Tensor]:
+        """What a bicubic enlargement of these rows lacks."""
+        features = roll.convolved(self.first, pixels)
+        roll.keep(self.first, features)
         for block in self.blocks:
-            deep = block(deep)
-        added: Tensor = functional.pixel_shuffle(self.last(features + deep), self.factor)
+            features = block(features, roll)
+        features = features + roll.take(self.first, features.shape[2])
+        added: Tensor = functional.pixel_shuffle(roll.convolved(self.last, features), self.factor)
         if self.quiet and not self.training:  # in training all that is added is to be learnt from
             added = torch.where(added.abs() > self.quiet, added - self.quiet**2 / added, 0.0)
-        # Antialiasing changes nothing when enlarging, but picks the sharper cubic, a = -0.5.
-        return added + functional.interpolate(pixels, scale_factor=self.factor, mode="bicubic", antialias=True)
+        yield added
 
 
 class _Block(nn.Module):
@@ -49,9 +67,10 @@ class _Block(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        inner: Tensor = self.second(torch.relu(self.first(features)))
-        return features + inner
+    def forward(self, features: Tensor, roll: Roll) -> Tensor:
+        roll.keep(self, features)
+        inner = roll.convolved(self.second, torch.relu(roll.convolved(self.first, features)))
+        return inner.add_(roll.take(self, inner.shape[2]))
 
 
 def network(

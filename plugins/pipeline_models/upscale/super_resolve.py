@@ -17,7 +17,7 @@ from pipeline_models.lookup import looked_up
 from pipeline_models.memory import room
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
-from pipeline_models.upscale.tiles import Enlarger, Sides, Tile, fitting, in_tiles
+from pipeline_models.upscale.tiles import SHARE, Enlarger, Sides, Tile, fitting, in_tiles, rows_of
 
 MethodParam = Annotated[
     Literal["model", "lanczos"], Field(description="a network, or plain resampling that adds nothing")
@@ -141,7 +141,10 @@ def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: in
     factor = enlarger.factor
     shape = (image.batch, image.height * factor, image.width * factor, len(image.channels))
     result = torch.empty(shape, device=image.device)
-    sides = (side, side) if side else _sides(image, enlarger, margin, memory)
+    if side:
+        sides = (side, side)
+    else:
+        sides, enlarger = _fitted(image, enlarger, margin, memory)
     for item in range(image.batch):
 
         def work(tile: Tile, item: int = item) -> None:
@@ -157,12 +160,17 @@ def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: in
     return image.with_buffer(result)
 
 
-def _sides(image: Image, enlarger: Enlarger, margin: int, memory: int) -> Sides:
-    """Of tiles that take so many MiB with their margins."""
+def _fitted(image: Image, enlarger: Enlarger, margin: int, memory: int) -> tuple[Sides, Enlarger]:
+    """Tiles that take so many MiB with their margins, and the network in bands that do."""
     memory = room(memory, image.device)
-    each = enlarger.bytes_per_pixel(image.device) + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2)
-    area = max(memory - AROUND, memory / 2) * 2**20 / each
-    return fitting((image.height, image.width), area, margin, enlarger.multiple)
+    most = max(memory - AROUND, memory / 2) * 2**20
+    cost = enlarger.cost(image.device)
+    cost = replace(cost, pixel=cost.pixel + 4 * len(image.channels) * (2 + 2 * enlarger.factor**2))
+    sides = fitting((image.height, image.width), most, cost, margin, enlarger.multiple)
+    if not cost.column:
+        return sides, enlarger
+    rows = rows_of(enlarger.network, sides[1] + 2 * margin, most / SHARE)
+    return sides, replace(enlarger, band=rows * (sides[1] + 2 * margin))
 
 
 def _piece(image: Image, item: int, tile: Tile, margin: int) -> Image:

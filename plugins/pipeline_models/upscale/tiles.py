@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,14 @@ from pipeline_core import OperationError, progress
 from pipeline_models.memory import bytes_per_pixel, give_back, is_out_of_memory
 
 SMALLEST = 16
+
+BAND = 1 << 17
+"""Pixels that our networks work on at a time. What is between their convolutions is then small enough for the C library to use the
+same memory again: a quarter of the time goes into getting more from the system where it is not."""
+SHARE = 8
+"""Of memory that is short a band is to take so small a part: what large blocks leave behind fits nothing (`room`)."""
+LEAST_ROWS = 16
+"""Rows that our networks work on at a time where memory is short. Fewer cost time."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class Enlarger:
     channels  how many it takes: 3 or 1
     multiple  tiles begin and end at multiples of this
     beyond    how far below 0 and above 1 it knows colours
+    band      pixels that it works on at a time, where it can (`Roll`)
     """
 
     network: nn.Module
@@ -31,15 +41,37 @@ class Enlarger:
     channels: int = 3
     multiple: int = 1
     beyond: float = 0.0
+    band: int = BAND
 
     def margin(self, more: int = 0) -> int:
         """What a tile is read with around it, where `more` pixels than the network's own reach are looked at."""
         return math.ceil((self.reach + more) / self.multiple) * self.multiple
 
-    def bytes_per_pixel(self, device: str) -> float:
-        """What a tile takes for each of its pixels, its margin's too."""
+    def cost(self, device: str) -> Cost:
+        """What it takes of a tile, its margin's pixels too."""
+        if hasattr(self.network, "bytes_per_column"):
+            return Cost(0, in_bands(self.network, LEAST_ROWS))
         side = math.ceil(64 / self.multiple) * self.multiple
-        return bytes_per_pixel(self.network, torch.zeros((1, self.channels, side, side), device=device))
+        return Cost(bytes_per_pixel(self.network, torch.zeros((1, self.channels, side, side), device=device)), 0)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes for each pixel of a tile, and for each of its columns."""
+
+    pixel: float
+    column: float
+
+
+def rows_of(network: Any, width: int, most: float) -> int:
+    """How many rows our networks work on at a time, where so many bytes are to be had."""
+    fitting = int((most / width - network.bytes_per_column) / network.bytes_per_pixel)
+    return max(1, min(fitting, BAND // width) // LEAST_ROWS) * LEAST_ROWS
+
+
+def in_bands(network: Any, rows: int) -> float:
+    """Bytes for each column that one of our networks takes when it works on so many rows at a time (`Roll`)."""
+    return float(network.bytes_per_column + rows * network.bytes_per_pixel)
 
 
 @dataclass(frozen=True)
@@ -56,16 +88,12 @@ Sides = tuple[int, int]
 """Height and width."""
 
 
-def fitting(size: Sides, area: float, margin: int, multiple: int = 1, *, ends: bool = False) -> Sides:
-    """The tiles of a picture of `size` that read the fewest pixels together, none more than `area` with its margin.
-
-    The margin goes on beyond the edges of the picture, or `ends` there.
-    """
+def fitting(size: Sides, most: float, cost: Cost, margin: int, multiple: int = 1) -> Sides:
+    """The tiles of a picture of `size` that read the fewest pixels together, none taking more than `most` bytes."""
     (height, width), best = size, (math.inf, (max(SMALLEST, multiple),) * 2)
     for count in range(1, math.ceil(height / max(SMALLEST, multiple)) + 1):
         tall = _even(height, count, multiple)
-        limit = int(area / (min(tall + 2 * margin, height) if ends else tall + 2 * margin))
-        wide = width if ends and limit >= width else limit - 2 * margin
+        wide = int(most / (cost.column + cost.pixel * (tall + 2 * margin))) - 2 * margin
         if wide < width:
             wide = wide // multiple * multiple
         if wide < min(max(SMALLEST, multiple), width):
@@ -73,9 +101,8 @@ def fitting(size: Sides, area: float, margin: int, multiple: int = 1, *, ends: b
         wide = min(wide, width)
         wide = _even(width, math.ceil(width / wide), multiple)
         down, across = (
-            length + 2 * margin * (math.ceil(length / side) - ends)
-            for length, side in ((height, tall), (width, wide))
-        )  # fmt: skip
+            length + 2 * margin * math.ceil(length / side) for length, side in ((height, tall), (width, wide))
+        )
         best = min(best, (down * across, (tall, wide)))
     return best[1]
 
@@ -139,7 +166,9 @@ def _split(tile: Tile, sides: Sides, multiple: int) -> Iterator[Tile]:
 
 def enlarged(pixels: Tensor, enlarger: Enlarger) -> Tensor:
     """`(B, channels, H, W)` by the network; OperationError where it gives another size than it should."""
-    found: Tensor = enlarger.network(pixels)
+    rows = max(LEAST_ROWS, enlarger.band // pixels.shape[3] // LEAST_ROWS * LEAST_ROWS)
+    rolls = rows < pixels.shape[2] and hasattr(enlarger.network, "bytes_per_column")
+    found: Tensor = enlarger.network(pixels, rows=rows) if rolls else enlarger.network(pixels)
     wanted = (*pixels.shape[:2], *(side * enlarger.factor for side in pixels.shape[-2:]))
     if tuple(found.shape) != wanted:
         raise OperationError(
