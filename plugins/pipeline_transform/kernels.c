@@ -203,3 +203,262 @@ KERNEL(resample)(const Picture *picture, const Sums *down, const Sums *along, co
         }
     }
 }
+
+/* --- any place of the picture ------------------------------------------------------------------------------------- */
+
+/* Where the pixels of a result come from: through a matrix of three rows, by their centres, the first of which is at
+ * (left, top) + 0.5; or as it is told, in rows of `row` places. Pixel i of the picture covers i to i + 1. */
+typedef struct {
+    const double *matrix, *across, *down;
+    ptrdiff_t row, left, top;
+} Map;
+
+/* Weights of `taps` pixels at PHASES + 1 fractions of a pixel; what lies between is on a line. */
+typedef struct {
+    const float *weights;
+    int taps;
+} Filter;
+
+#define PHASES 1024
+#define GRAIN (1.5 * (1 << 30)) /* beside it a double has no finer steps than 2^-22 */
+#define FAR (1 << 28)
+#define MOST_TAPS 6
+#define TILE 64
+
+typedef float Four __attribute__((vector_size(16), may_alias, aligned(4)));
+typedef float Eight __attribute__((vector_size(32), may_alias, aligned(4)));
+typedef float Sixteen __attribute__((vector_size(64), may_alias, aligned(4)));
+
+#define HALF_OF_EIGHT(a, i) __builtin_shufflevector(a, a, i, i + 1, i + 2, i + 3)
+#define HALF_OF_SIXTEEN(a, i) __builtin_shufflevector(a, a, i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7)
+INLINE Four four_of_eight(Eight a) { return HALF_OF_EIGHT(a, 0) + HALF_OF_EIGHT(a, 4); }
+INLINE Eight eight_of_sixteen(Sixteen a) { return HALF_OF_SIXTEEN(a, 0) + HALF_OF_SIXTEEN(a, 8); }
+INLINE Eight eight_times(Four w) { return __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1); }
+INLINE Sixteen sixteen_times(Four w) {
+    return __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+}
+
+/* Where a pixel's first tap is, and how far the place is from the pixel before it. */
+typedef struct {
+    int32_t x[BLOCK], y[BLOCK];
+    float across[BLOCK], down[BLOCK];
+} Spots;
+
+INLINE void spots_along(double *restrict places, double size, int wraps, int before, int n, int32_t *restrict first,
+                        float *restrict fraction) {
+    if (wraps)
+        for (int i = 0; i < n; i++) places[i] -= floor(places[i] / size) * size;
+    for (int i = 0; i < n; i++) {
+        double place = places[i] - 0.5;
+        place = place > -FAR && place < FAR ? place : -FAR; /* what is no number neither is a place */
+        place = (place + GRAIN) - GRAIN;
+        double whole = floor(place);
+        first[i] = (int32_t)whole - before;
+        fraction[i] = (float)(place - whole);
+    }
+}
+
+INLINE void spots(const Map *map, const Picture *picture, int wraps, int taps, ptrdiff_t y, ptrdiff_t x, int n,
+                  Spots *restrict out) {
+    double across[BLOCK], down[BLOCK];
+    if (map->matrix != 0) {
+        const double *m = map->matrix;
+        double row = y + map->top + 0.5, column = x + map->left + 0.5;
+        double from_x = m[1] * row + m[2], from_y = m[4] * row + m[5], from_depth = m[7] * row + m[8];
+        for (int i = 0; i < n; i++) {
+            across[i] = m[0] * (column + i) + from_x;
+            down[i] = m[3] * (column + i) + from_y;
+        }
+        if (m[6] != 0 || m[7] != 0)
+            for (int i = 0; i < n; i++) {
+                double depth = m[6] * (column + i) + from_depth;
+                depth = depth > 0 ? depth : NAN; /* nowhere from the horizon on */
+                across[i] /= depth, down[i] /= depth;
+            }
+    } else {
+        memcpy(across, map->across + y * map->row + x, n * sizeof(double));
+        memcpy(down, map->down + y * map->row + x, n * sizeof(double));
+    }
+    spots_along(across, picture->width, wraps & 1, taps / 2 - 1, n, out->x, out->across);
+    spots_along(down, picture->height, wraps & 2, taps / 2 - 1, n, out->y, out->down);
+    if (picture->low != 0)
+        for (int i = 0; i < n; i++) out->y[i] -= (int32_t)picture->low;
+}
+
+INLINE void weigh_taps(const Filter *filter, float fraction, int taps, float *restrict weights) {
+    if (taps == 2) {
+        weights[0] = 1 - fraction, weights[1] = fraction;
+        return;
+    }
+    float phase = fraction * PHASES;
+    int before = (int)phase;
+    const float *low = filter->weights + before * taps, *high = low + taps;
+    for (int t = 0; t < taps; t++) weights[t] = low[t] + (high[t] - low[t]) * (phase - before);
+}
+
+/* Pixels of four floats that lie `row` floats under each other, all of them there. */
+INLINE Four sampled(const float *at, ptrdiff_t row, const float *across, const float *down, int taps) {
+    if (taps == 2) {
+        Eight sum = down[0] * *(const Eight *)at + down[1] * *(const Eight *)(at + row);
+        return four_of_eight(sum * eight_times((Four){across[0], across[1]}));
+    }
+    Sixteen sum = down[0] * *(const Sixteen *)at;
+    for (int t = 1; t < taps; t++) sum += down[t] * *(const Sixteen *)(at + t * row);
+    Eight half = eight_of_sixteen(sum * sixteen_times(*(const Four *)across));
+    if (taps > 4) {
+        Eight more = down[0] * *(const Eight *)(at + 16);
+        for (int t = 1; t < taps; t++) more += down[t] * *(const Eight *)(at + 16 + t * row);
+        half += more * eight_times((Four){across[4], across[5]});
+    }
+    return four_of_eight(half);
+}
+
+/* Pixels of four floats, of which those from (left, top) on lie at `at`. */
+typedef struct {
+    const float *at;
+    ptrdiff_t row, left, top, width, height;
+} Part;
+
+/* The same where some are beyond the edge: there the picture goes on from the other one, or there is what is behind it. */
+INLINE Four sampled_at_edge(const Part *part, const Picture *picture, int wraps, ptrdiff_t x, ptrdiff_t y,
+                            const float *across, const float *down, int taps, Four behind) {
+    Four sum = {};
+    float share = 0;
+    int all = 1;
+    for (int j = 0; j < taps; j++) {
+        ptrdiff_t row = y + j - part->top;
+        if ((row < 0 || row >= part->height) && wraps & 2) row = modulo(y + j, picture->height) - part->top;
+        for (int i = 0; i < taps; i++) {
+            ptrdiff_t column = x + i - part->left;
+            if ((column < 0 || column >= part->width) && wraps & 1) column = modulo(x + i, picture->width) - part->left;
+            if (column < 0 || column >= part->width || row < 0 || row >= part->height) {
+                all = 0;
+                continue;
+            }
+            float weight = down[j] * across[i];
+            sum += weight * *(const Four *)(part->at + row * part->row + 4 * column);
+            share += weight;
+        }
+    }
+    if (all) return sum;
+    return sum + (1 - share) * behind;
+}
+
+INLINE void warp_tile(const Part *part, const Picture *picture, const Map *map, const Filter *filter, int wraps,
+                      Four behind, const Pixels *to, int channels, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                      ptrdiff_t right, int taps) {
+    Spots at;
+    for (ptrdiff_t y = top; y < bottom; y++)
+        for (ptrdiff_t start = left; start < right; start += BLOCK) {
+            int n = right - start < BLOCK ? (int)(right - start) : BLOCK;
+            spots(map, picture, wraps, taps, y, start, n, &at);
+            for (int i = 0; i < n; i++) {
+                ptrdiff_t column = at.x[i], row = at.y[i];
+                Four found = behind;
+                ptrdiff_t x = column - part->left, under = row - part->top;
+                if (wraps || (x + taps > 0 && x < part->width && under + taps > 0 && under < part->height)) {
+                    float across[MOST_TAPS], down[MOST_TAPS];
+                    weigh_taps(filter, at.across[i], taps, across);
+                    weigh_taps(filter, at.down[i], taps, down);
+                    if (x >= 0 && x + taps <= part->width && under >= 0 && under + taps <= part->height)
+                        found = sampled(part->at + under * part->row + 4 * x, part->row, across, down, taps);
+                    else
+                        found = sampled_at_edge(part, picture, wraps, column, row, across, down, taps, behind);
+                }
+                float *result = (float *)pixel_at(to, y, start + i);
+                if (channels == 4)
+                    *(Four *)result = found;
+                else
+                    for (int c = 0; c < channels; c++) result[c] = found[c];
+            }
+        }
+}
+
+/* The part of the picture that a tile needs, as four floats a pixel, in `room`: `channels` of its samples from `group` on.
+ * 0 where it is more than there is room for. */
+INLINE int part_of(const Picture *picture, int group, int channels, const Map *map, int wraps, int taps, float *room,
+                   ptrdiff_t capacity, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left, ptrdiff_t right, Part *part) {
+    Spots at;
+    int32_t low_x = INT32_MAX, low_y = INT32_MAX, high_x = INT32_MIN, high_y = INT32_MIN;
+    for (ptrdiff_t y = top; y < bottom; y++)
+        for (ptrdiff_t start = left; start < right; start += BLOCK) {
+            int n = right - start < BLOCK ? (int)(right - start) : BLOCK;
+            spots(map, picture, wraps, taps, y, start, n, &at);
+            for (int i = 0; i < n; i++) {
+                low_x = at.x[i] < low_x ? at.x[i] : low_x, high_x = at.x[i] > high_x ? at.x[i] : high_x;
+                low_y = at.y[i] < low_y ? at.y[i] : low_y, high_y = at.y[i] > high_y ? at.y[i] : high_y;
+            }
+        }
+    ptrdiff_t x = low_x, end = high_x + taps, y = low_y, bottom_y = high_y + taps;
+    if (!(wraps & 1)) x = x > 0 ? x : 0, end = end < picture->width ? end : picture->width;
+    if (!(wraps & 2)) y = y > 0 ? y : 0, bottom_y = bottom_y < picture->height ? bottom_y : picture->height;
+    ptrdiff_t width = end > x ? end - x : 0, height = bottom_y > y ? bottom_y - y : 0;
+    ptrdiff_t row = (4 * width + LANES - 1) / LANES * LANES;
+    ptrdiff_t line = (width * picture->channels + LANES - 1) / LANES * LANES;
+    if (row * height + line > capacity) return 0;
+    *part = (Part){room, row, x, y, width, height};
+    for (ptrdiff_t i = 0; i < height && width; i++) {
+        float *to = room + i * row;
+        if (picture->channels == 4) {
+            const float *from = row_of(picture, y + i, x, end, to);
+            if (from != to) memcpy(to, from, 4 * width * sizeof(float));
+            continue;
+        }
+        const float *from = row_of(picture, y + i, x, end, room + height * row);
+        for (ptrdiff_t k = 0; k < width; k++)
+            for (int c = 0; c < 4; c++) to[4 * k + c] = c < channels ? from[k * picture->channels + group + c] : 0;
+    }
+    return 1;
+}
+
+INLINE int warp_all(const Picture *picture, int group, int channels, const Map *map, const Filter *filter, int wraps,
+                    Four behind, float *room, ptrdiff_t capacity, const Pixels *to, ptrdiff_t height, ptrdiff_t width,
+                    int taps) {
+    int direct = picture->pixels.dtype == FLOAT32 && picture->channels == 4 && picture->alpha < 0;
+    Part part = {(const float *)picture->pixels.at, picture->pixels.row / 4, 0, 0, picture->width, picture->height};
+    for (ptrdiff_t top = 0; top < height; top += TILE)
+        for (ptrdiff_t left = 0; left < width; left += TILE) {
+            ptrdiff_t bottom = top + TILE < height ? top + TILE : height;
+            ptrdiff_t right = left + TILE < width ? left + TILE : width;
+            if (!direct && !part_of(picture, group, channels, map, wraps, taps, room, capacity, top, bottom, left,
+                                    right, &part))
+                return 0;
+            warp_tile(&part, picture, map, filter, wraps, behind, to, channels, top, bottom, left, right, taps);
+        }
+    return 1;
+}
+
+/* A picture through a map, `channels` of its samples from `group` on, at most four, into those of `to`: over `behind`, or in
+ * tiles, across (1) and down (2). `done` is 0 where a tile needs so much of the picture that it should be made of four
+ * floats a pixel, associated, first: of those no part has to be made. */
+KERNEL(warp)(const Picture *picture, int group, int channels, const Map *map, const Filter *filter, int wraps,
+             const float *behind, float *room, ptrdiff_t capacity, const Pixels *to, ptrdiff_t height, ptrdiff_t width,
+             int *done) {
+    Four back = *(const Four *)behind;
+#define WARP(taps)                                                                                                     \
+    *done = warp_all(picture, group, channels, map, filter, wraps, back, room, capacity, to, height, width, taps);     \
+    break
+    switch (filter->taps) {
+    case 2: WARP(2);
+    case 4: WARP(4);
+    case 6: WARP(6);
+    }
+}
+
+/* Colours divided by the alpha of their pixel, where that is not 0. */
+INLINE void divide(const Pixels *pixels, int channels, int alpha, const uint8_t *is_color, ptrdiff_t height,
+                   ptrdiff_t width) {
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x++) {
+            float *at = (float *)pixel_at(pixels, y, x), divisor = at[alpha] == 0 ? 1 : at[alpha];
+            for (int c = 0; c < channels; c++) at[c] = is_color[c] ? at[c] / divisor : at[c];
+        }
+}
+
+KERNEL(unassociate)(const Pixels *pixels, int channels, int alpha, const uint8_t *is_color, ptrdiff_t height,
+                    ptrdiff_t width) {
+    if (channels == 4)
+        divide(pixels, 4, alpha, is_color, height, width);
+    else
+        divide(pixels, channels, alpha, is_color, height, width);
+}

@@ -90,7 +90,7 @@ def _same_size(image: AnyRaster, *, filter: str = "bicubic", **_: Any) -> AnyRas
 
 
 @operation(
-    version=4, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
+    version=5, infer=_same_size, aliases=("lens_distortion", "undistort", "barrel", "pincushion", "brown_conrady")
 )
 def lens_distort(
     image: AnyRaster,

@@ -22,7 +22,7 @@ def _mapped(image: Image, uv: Image, *, filter: str = "bicubic", **_: Any) -> Im
     return image.with_buffer(made.buffer, wrap=uv.wrap)
 
 
-@operation(version=3, infer=_mapped, aliases=("stmap", "uv_remap", "remap", "displace_uv"))
+@operation(version=4, infer=_mapped, aliases=("stmap", "uv_remap", "remap", "displace_uv"))
 def st_map(
     image: Image,
     uv: Image,

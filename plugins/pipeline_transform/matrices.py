@@ -10,15 +10,14 @@ from pydantic import Field
 from pipeline_core import AnyRaster, Color, OperationError, Rows, operation
 from pipeline_transform.moves import framed, framed_rows, rolled
 from pipeline_transform.paint import TRANSPARENT, channel_values, encoded
-from pipeline_transform.resampling import namespace
 from pipeline_transform.warping import (
     Antialias,
-    Array,
     Fill,
     Point,
     Side,
     Warp,
     WarpFilter,
+    through,
     warped,
     warped_in_rows,
     warped_size,
@@ -76,7 +75,7 @@ def _shifted_in_rows(
     return framed_rows(image, image.height, down, moved_across, border)
 
 
-@operation(version=4, infer=_shifted, rows=_shifted_in_rows, aliases=("move", "position", "shift"))
+@operation(version=5, infer=_shifted, rows=_shifted_in_rows, aliases=("move", "position", "shift"))
 def translate(
     image: AnyRaster,
     *,
@@ -99,7 +98,8 @@ def translate(
 
 
 def _shift(image: AnyRaster, x: float, y: float) -> Warp:
-    return Warp(image.width, image.height, lambda across, down: (across - x, down - y), wrap=image.wrap, affine=True)
+    back = np.array([(1.0, 0.0, -x), (0.0, 1.0, -y), (0.0, 0.0, 1.0)])
+    return Warp(image.width, image.height, through(back), wrap=image.wrap, matrix=back)
 
 
 def _moved(image: AnyRaster, x: int, y: int, fill: Color) -> AnyRaster:
@@ -153,7 +153,7 @@ def _placed_in_rows(
 
 
 @operation(
-    version=4, infer=_placed, rows=_placed_in_rows, aliases=("warp", "transform", "transform_matrix", "free_transform")
+    version=5, infer=_placed, rows=_placed_in_rows, aliases=("warp", "transform", "transform_matrix", "free_transform")
 )
 def affine(
     image: AnyRaster,
@@ -181,14 +181,14 @@ def affine(
 
 def _warp(image: AnyRaster, back: Matrix, width: int | None, height: int | None, antialias: bool) -> Warp:
     """By a matrix from the result to the picture."""
-    affine = not back[2, :2].any()
-    return Warp(
-        width or image.width, height or image.height, _through(back), antialias and _shrinks(back), affine=affine
-    )
+    if not back[2, :2].any():
+        back = back / back[2, 2]
+    back = np.ascontiguousarray(back)
+    return Warp(width or image.width, height or image.height, through(back), antialias and _shrinks(back), matrix=back)
 
 
 @operation(
-    version=4,
+    version=5,
     infer=_placed,
     rows=_placed_in_rows,
     aliases=("perspective", "corner_pin_2d", "distort_perspective", "homography"),
@@ -278,18 +278,3 @@ def _from_unit_square(corners: Corners, name: str) -> Matrix:
 
 def _shown(corners: Corners) -> str:
     return ", ".join(f"({x:g}, {y:g})" for x, y in corners)
-
-
-def _through(matrix: Matrix) -> Any:
-    """The map of output pixels to places by a matrix; nowhere from the horizon on."""
-    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
-
-    def source(x: Array, y: Array) -> tuple[Array, Array]:
-        if g == h == 0:
-            return a / i * x + (b / i * y + c / i), d / i * x + (e / i * y + f / i)
-        xp = namespace(x)
-        depth = g * x + (h * y + i)
-        depth = xp.where(depth > 0, depth, xp.nan)
-        return (a * x + (b * y + c)) / depth, (d * x + (e * y + f)) / depth
-
-    return source

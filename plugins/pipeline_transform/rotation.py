@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Color, Rows, operation
 from pipeline_transform.paint import TRANSPARENT
 from pipeline_transform.turns import half_turn_in_rows, rotate90
-from pipeline_transform.warping import Array, Point, Warp, WarpFilter, warped, warped_in_rows, warped_size
+from pipeline_transform.warping import Point, Warp, WarpFilter, through, warped, warped_in_rows, warped_size
 
 
 class Turn(NamedTuple):
@@ -23,13 +24,14 @@ class Turn(NamedTuple):
     width: int
     height: int
 
-    def source(self, x: Array, y: Array) -> tuple[Array, Array]:
+    @property
+    def warp(self) -> Warp:
         # Turned back: y points down, so (cos, sin) turns clockwise and (cos, -sin) counterclockwise.
-        x, y = x - self.to[0], y - self.to[1]
-        return (
-            x * self.cos + (y * self.sin + self.origin[0]),
-            y * self.cos + (self.origin[1] - x * self.sin),
-        )
+        (x, y), (x0, y0) = self.to, self.origin
+        across = (self.cos, self.sin, x0 - x * self.cos - y * self.sin)
+        down = (-self.sin, self.cos, y0 + x * self.sin - y * self.cos)
+        back = np.array([across, down, (0.0, 0.0, 1.0)])
+        return Warp(self.width, self.height, through(back), matrix=back)
 
 
 def _inferred(
@@ -66,10 +68,10 @@ def _in_rows(
     if turns is not None:
         return half_turn_in_rows(image, turns=turns)
     turn = _turn(image, angle, expand, center)
-    return warped_in_rows(image, Warp(turn.width, turn.height, turn.source, affine=True), filter, fill)
+    return warped_in_rows(image, turn.warp, filter, fill)
 
 
-@operation(version=4, infer=_inferred, rows=_in_rows, aliases=("turn",))
+@operation(version=5, infer=_inferred, rows=_in_rows, aliases=("turn",))
 def rotate(
     image: AnyRaster,
     *,
@@ -99,7 +101,7 @@ def rotate(
     if turns is not None:
         return rotate90(image, turns=turns)
     turn = _turn(image, angle, expand, center)
-    return warped(image, Warp(turn.width, turn.height, turn.source, affine=True), filter, fill)
+    return warped(image, turn.warp, filter, fill)
 
 
 def _exact_turns(image: AnyRaster, angle: float, expand: bool, center: Point | None) -> Literal[0, 1, 2, 3] | None:

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, Color, Image, Rows
+from pipeline_transform.compiled import has_kernels
 from pipeline_transform.paint import TRANSPARENT, channel_values
-from pipeline_transform.resampling import KERNELS, Filter, associated, handed_back
+from pipeline_transform.resampling import KERNELS, Filter, associated, handed_back, namespace
 
 Point = tuple[float, float]
 WarpFilter = Literal["nearest"] | Filter
@@ -28,9 +29,9 @@ class Warp(NamedTuple):
     """A map from output pixels to places of the picture, and the size of the output.
 
     `source` gets the pixel centres of some rows, x `(1, width)` and y `(rows, 1)`, numpy or torch, and gives places
-    that broadcast to `(rows, width)`, in pixels; NaN is nowhere. `longest` is the longer side of the picture where only a
-    part of it is given. `affine` is a map that is the same everywhere: lengths stay in proportion.
-    `top` rows are above the part of a result that is to be made.
+    that broadcast to `(rows, width)`, in pixels; NaN is nowhere. `matrix` is the same map where there is one, of three rows of
+    float64: of the whole result, of which `top` rows are above the part that is to be made, to the whole picture, of which
+    row `low` is the first that is given.
     """
 
     width: int
@@ -38,9 +39,24 @@ class Warp(NamedTuple):
     source: Callable[[Array, Array], tuple[Array, Array]]
     antialias: bool = False
     wrap: tuple[bool, bool] = (False, False)
-    longest: int = 0
-    affine: bool = False
+    matrix: np.ndarray[Any, np.dtype[np.float64]] | None = None
     top: int = 0
+    low: int = 0
+
+
+def through(matrix: np.ndarray[Any, np.dtype[np.float64]]) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """The map of output pixels to places by a matrix; nowhere from the horizon on."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+
+    def source(x: Array, y: Array) -> tuple[Array, Array]:
+        if g == h == 0:
+            return a / i * x + (b / i * y + c / i), d / i * x + (e / i * y + f / i)
+        xp = namespace(x)
+        depth = g * x + (h * y + i)
+        depth = xp.where(depth > 0, depth, xp.nan)
+        return (a * x + (b * y + c)) / depth, (d * x + (e * y + f)) / depth
+
+    return source
 
 
 def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -> AnyRaster:
@@ -55,7 +71,7 @@ def warped(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSPARENT) -
         from pipeline_transform import tensors
 
         return tensors.picked(image, warp, background)
-    if on_cpu:
+    if on_cpu and has_kernels():
         from pipeline_transform import arrays
 
         return arrays.sampled(image, warp, kind, channel_values(fill, _labelled(image)))
@@ -98,7 +114,7 @@ def warped_in_rows(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSP
             across, down = warp.source(x, y + start)
             return across, down - low
 
-        part = warp._replace(height=stop - start, source=source, longest=max(image.size), top=start)
+        part = warp._replace(height=stop - start, source=source, top=start, low=low)
         return warped(strip, part, kind, fill)
 
     return Rows(result, make, needs)
