@@ -1,7 +1,9 @@
 """Builds the plugins' kernels in C where there is a compiler; without one the same is computed in Python, slower."""
 
+import re
 import runpy
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,4 @@ class Kernels(BuildHookInterface[Any]):
             build_data["artifacts"].append(built.relative_to(root).as_posix())
             build_data["pure_python"] = False
             build_data["infer_tag"] = False
-            build_data["tag"] = f"py3-none-{_platform()}"
-
-
-def _platform() -> str:
-    """The name of this kind of machine in a wheel's name: the libraries know no Python."""
-    import sysconfig
-
-    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["tag"] = f"py3-none-{re.sub('[-.]', '_', sysconfig.get_platform())}"  # they know no Python
