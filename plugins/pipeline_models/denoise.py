@@ -13,7 +13,7 @@ from pipeline_models import networks, weights_file
 from pipeline_models.foreign.run import Foreign
 from pipeline_models.networks.gated_denoiser import GatedDenoiser
 from pipeline_models.upscale.photograph import color_groups, encoded
-from pipeline_models.upscale.super_resolve import MemoryParam, TileParam, enlarge_tiled
+from pipeline_models.upscale.super_resolve import MemoryParam, TileParam, enlarge_tiled, fixed_sides
 from pipeline_models.upscale.tiles import Enlarger
 
 BUNDLED = "photo-denoise"
@@ -57,9 +57,8 @@ def denoise_model(
     if isinstance(network, Foreign) and network.purpose in ("", "restoration") and network.factor == 1:
         if strength is not None:
             raise OperationError("a model of another's is wired, which knows no 'strength'; leave it out")
-        return enlarge_tiled(
-            image, Enlarger(network, 1, network.reach, network.channels, network.multiple), tile, memory
-        )
+        enlarger = Enlarger(network, 1, network.reach, network.channels, network.multiple, size=fixed_sides(network))
+        return enlarge_tiled(image, enlarger, tile, memory)
     if not isinstance(network, GatedDenoiser):
         task = (model or _bundled()).manifest.get("task", "of another purpose")
         raise OperationError(f"'{model.name if model else BUNDLED}' ({task}) does not take noise out")

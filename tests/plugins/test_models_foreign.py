@@ -126,6 +126,44 @@ def test_an_onnx_model_gives_what_its_network_gives(tmp_path: Path) -> None:
         networks.build(model)(torch.zeros(1, 5, 8, 8))
 
 
+@pytest.mark.parametrize("size", [(45, 31), (48, 40), (97, 111), (1, 5)])
+def test_a_model_of_one_size_runs_in_tiles_of_that(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Its tiles overlap by a quarter at most, which is more than this one looks."""
+    (tmp_path / "free").write_bytes(onnx_doubler())
+    (tmp_path / "fixed").write_bytes(onnx_doubler(shape=[1, 3, 40, 48]))
+    free, fixed = (load_model(path=tmp_path / name) for name in ("free", "fixed"))
+    pixels = np.random.default_rng(3).random((2, size[1], size[0], 4), dtype=np.float32)
+    for image in (Image(pixels[..., :3]), Image(pixels, channels=tuple("RGBA"), alpha="straight", wrap=(True, False))):
+        wanted = super_resolve(image, free, overlap=40).array
+        assert np.allclose(super_resolve(image, fixed).array, wanted, atol=1e-5)
+        assert np.allclose(super_resolve(image, fixed, overlap=3).array, wanted, atol=1e-5)
+    with pytest.raises(OperationError, match=r"the model takes pictures of 48x40 alone; leave 'tile' out"):
+        super_resolve(image, fixed, tile=64)
+    with pytest.raises(OperationError, match=r"'overlap' may be 10 at most, not 11"):
+        super_resolve(image, fixed, overlap=11)
+
+
+def test_a_program_of_one_size_runs_in_tiles_of_that(tmp_path: Path) -> None:
+    program = torch.export.export(Doubler(), (torch.zeros(1, 3, 16, 20),))
+    torch.export.save(program, tmp_path / "fixed.pt2")
+    model = load_model(path=tmp_path / "fixed.pt2")
+    assert getattr(networks.build(model), "size", None) == (20, 16)
+    assert np.allclose(super_resolve(picture(), model).array[0], doubled(picture()), atol=1e-5)
+
+
+def test_a_model_of_gray_pictures_takes_them_one_by_one(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="nearest")], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 24, 24])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 48, 48])],
+        [numpy_helper.from_array(np.float32([1, 1, 2, 2]), "scales")],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "gray").write_bytes(made.SerializeToString())
+    found = super_resolve(picture(), load_model(path=tmp_path / "gray")).array
+    assert np.array_equal(found, picture().array.repeat(2, 1).repeat(2, 2))
+
+
 def test_an_onnx_model_that_names_other_files_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "doubler.onnx"
     file.write_bytes(onnx_doubler(external=True))

@@ -388,7 +388,18 @@ def test_a_model_of_others_fills_too(tmp_path: Any, scale: float) -> None:
     assert np.abs(found.buffer[0][where > 0].astype(int) - 64).max() <= 1
 
 
-def test_a_model_of_others_that_takes_another_size_says_so(tmp_path: Any) -> None:
-    (tmp_path / "lama").write_bytes(lama_like(1, [512, 512]))
-    with pytest.raises(OperationError, match=r"takes .*512.*can't work with"):
-        inpaint(Image(picture(33, 41)), mask_of(hole(33, 41)), load_model(path=tmp_path / "lama"))
+@pytest.mark.parametrize("wrap", [(False, False), (True, True)])
+@pytest.mark.parametrize("size", [(33, 41), (24, 16), (100, 90), (3, 2)])
+def test_a_model_of_others_of_one_size_fills_in_pieces(
+    tmp_path: Any, size: tuple[int, int], wrap: tuple[bool, bool]
+) -> None:
+    (tmp_path / "lama").write_bytes(lama_like(255, [16, 24]))
+    where = hole(*size, 0.3)
+    where[0, 0], where[-1, -1] = 1, 0
+    buffer = picture(*size).copy()
+    buffer[:, -1, -1] = 0
+    buffer[:, -1, 0] = 255
+    where[-1, 0] = 0  # a fill stays in the range of what is known
+    found = inpaint(Image(buffer, wrap=wrap), mask_of(where), load_model(path=tmp_path / "lama"))
+    assert np.array_equal(found.buffer[0][where == 0], buffer[0][where == 0])
+    assert np.abs(found.buffer[0][where > 0].astype(int) - 64).max() <= 1

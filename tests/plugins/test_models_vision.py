@@ -265,7 +265,10 @@ def test_numbers_of_a_model_from_a_file_are_those_of_training() -> None:
 # --- ONNX ---
 
 
-def onnx_file(path: Path, nodes: list[Any], outputs: dict[str, tuple[int, list[Any]]], **numbers: Any) -> Path:
+def onnx_file(
+    path: Path, nodes: list[Any], outputs: dict[str, tuple[int, list[Any]]], sides: tuple[Any, Any] = ("h", "w"),
+    **numbers: Any,
+) -> Path:  # fmt: skip
     """A file of a network with one input `x` of one RGB picture."""
     helper = pytest.importorskip("onnx.helper", reason="needs onnx")
     pytest.importorskip("onnxruntime", reason="needs onnxruntime")
@@ -273,7 +276,7 @@ def onnx_file(path: Path, nodes: list[Any], outputs: dict[str, tuple[int, list[A
 
     graph = helper.make_graph(
         [helper.make_node(*node[:3], **(node[3] if len(node) > 3 else {})) for node in nodes], "graph",
-        [helper.make_tensor_value_info("x", 1, [1, 3, "h", "w"])],
+        [helper.make_tensor_value_info("x", 1, [1, 3, *sides])],
         [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
     )  # fmt: skip
@@ -321,3 +324,27 @@ def test_onnx_networks_detect(tmp_path: Path) -> None:
     table = detect(thirds(), load_model(path=file), reading=Reading(labels=["cat", "dog"]))
     assert column(table, "label") == ["cat", "dog"] * 2
     assert table.rows[3][:6] == (1, 2, 3, 10, 6, 0.5)
+
+
+def test_onnx_networks_of_one_size_see_pictures_brought_to_it(tmp_path: Path) -> None:
+    reading = Reading(labels=["red", "green", "blue"])
+    scores = onnx_file(
+        tmp_path / "s.onnx", [("Mul", ["x", "k"], ["y"])], {"y": (1, [1, 3, 24, 60])}, (24, 60), k=np.float32(20)
+    )
+    classes = segment_classes(thirds(), load_model(path=scores), reading=reading)
+    assert classes.size == (30, 12)
+    assert classes.buffer[0, 5, :, 0].tolist() == [0] * 10 + [1] * 10 + [2] * 10
+    nodes = [("Identity", [name], [f"{name}_out"]) for name in ("boxes", "labels", "scores")] + [
+        ("Shape", ["x"], ["size"])
+    ]
+    file = onnx_file(
+        tmp_path / "d.onnx", nodes,  # type: ignore[arg-type]  # nodes of three parts and of four
+        {"boxes_out": (1, [1, 4]), "labels_out": (7, [1]), "scores_out": (1, [1])}, (60, 60),
+        boxes=np.float32([[0, 12, 60, 24]]), labels=np.int64([0]), scores=np.float32([0.5]),
+    )  # fmt: skip
+    model = load_model(path=file)
+    # Of 60x60 the picture takes 60x24, and is there twice as large as it is.
+    assert detect(thirds(), model).rows[0][1:5] == (0, 6, 30, 6)
+    assert detect(thirds(), model, reading=Reading(fit="stretch")).rows[0][1:5] == pytest.approx((0, 2.4, 30, 2.4))
+    with pytest.raises(OperationError, match=r"takes pictures of 60x60 alone, not 32x32: leave 'reading.size' out"):
+        detect(thirds(), model, reading=Reading(size=(32, 32)))

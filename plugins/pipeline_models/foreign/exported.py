@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pipeline_core import Model, OperationError
 from pipeline_models.foreign.recognise import read_entry, zip_names
-from pipeline_models.foreign.run import Foreign
+from pipeline_models.foreign.run import Foreign, fixed
 
 MAX_GRAPH, MAX_NUMBERS = 64 << 20, 8 << 30
 _SCALAR = [
@@ -44,7 +44,7 @@ _ON_SIZES: dict[str, Callable[..., Any]] = {
 def network(model: Model, device: str) -> Foreign:
     """The network of a model whose one tensor, `file`, is a program of torch.export."""
     program = Program(np.ascontiguousarray(model.tensors["file"]), device)
-    return Foreign(program, channels=program.channels)
+    return Foreign(program, channels=program.channels, size=program.size)
 
 
 class Program:
@@ -71,8 +71,9 @@ class Program:
             raise OperationError(
                 f"this program of torch.export does not read ({type(error).__name__}: {error})"
             ) from None
-        known = sizes[1].get("as_int") if len(sizes) == 4 else None
-        self.channels = known if known in (1, 3) else 3
+        known = [size.get("as_int") for size in sizes]
+        self.channels = known[1] if len(known) == 4 and known[1] in (1, 3) else 3
+        self.size = fixed(known)
 
     def _numbers(
         self, content: Any, names: Mapping[str, int], files: Mapping[str, str], title: str, device: str

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline_core import Model, OperationError
 from pipeline_models.foreign.recognise import proto_fields
-from pipeline_models.foreign.run import Foreign
+from pipeline_models.foreign.run import Foreign, fixed
 
 _TYPES = {
     "tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64,
@@ -43,7 +43,7 @@ def network(model: Model, device: str) -> Foreign:
         raise OperationError(f"onnxruntime refuses this model: {_first_line(error)}") from None
     shape = session.get_inputs()[0].shape
     channels = shape[1] if len(shape) == 4 and shape[1] in (1, 3) else 3
-    return Foreign(_Session(session, device if wanted else "cpu"), channels=channels)
+    return Foreign(_Session(session, device if wanted else "cpu"), channels=channels, size=fixed(shape))
 
 
 class _Session:

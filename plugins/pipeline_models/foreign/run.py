@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ class Foreign(nn.Module):
 
     channels  how many its picture has
     multiple  sides of a picture are multiples of this
+    size      width and height of every picture, where it takes no other
     purpose   what it is made for, in a word, where that is known
     """
 
@@ -27,12 +28,13 @@ class Foreign(nn.Module):
         *,
         channels: int = 3,
         multiple: int = 1,
+        size: tuple[int, int] | None = None,
         factor: int | None = None,
         purpose: str = "",
     ) -> None:
         super().__init__()
         self.run, self.channels, self.multiple, self.purpose = run, channels, multiple, purpose
-        self.reach = REACH
+        self.size, self.reach = size, REACH
         self._factor = factor
 
     def forward(self, *given: Tensor) -> Any:
@@ -43,13 +45,19 @@ class Foreign(nn.Module):
         """How many times it enlarges, tried on a small picture where it is not told; None where it does something else."""
         if self._factor is not None:
             return self._factor
-        side = max(32, self.multiple * 2)
-        given = torch.zeros((1, self.channels, side, side))
+        width, height = self.size or (max(32, self.multiple * 2),) * 2
+        given = torch.zeros((1, self.channels, height, width))
         try:
             found = self.run(given)
         except Exception:  # whatever a network of another purpose says of a picture it does not take
             return None
         if not isinstance(found, Tensor) or found.ndim != 4 or found.shape[:2] != given.shape[:2]:
             return None
-        times, rest = divmod(found.shape[-1], side)
-        return times if not rest and times and found.shape[-2] == times * side else None
+        times, rest = divmod(found.shape[-1], width)
+        return times if not rest and times and found.shape[-2] == times * height else None
+
+
+def fixed(sizes: Sequence[Any]) -> tuple[int, int] | None:
+    """Width and height of `(B, C, H, W)` where both are told."""
+    height, width = sizes[2:] if len(sizes) == 4 and sizes[1] in (1, 3) else (None, None)
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None

@@ -170,21 +170,65 @@ def _bands(smooth: Tensor, open_: Tensor, down: Tensor, across: Tensor, rows: in
 
 @torch.no_grad()
 def _in_one(smooth: Tensor, hole: Tensor, wrap: Wrap, network: Foreign) -> Tensor:
-    """A network of others over the whole picture."""
+    """A network of others over the whole picture, or over pieces of the one size that it takes."""
+    if network.size:
+        return _scaled(_in_pieces(smooth, hole, wrap, network, network.size), smooth.shape[1])
     height, width = smooth.shape[2:]
     step, margin = network.multiple, _margin(network.reach, network.multiple)
     rows, above = _places(0, height, height, wrap[1], step, margin)
     columns, before = _places(0, width, width, wrap[0], step, margin)
     pixels, holes = (part[:, :, rows.to(part.device)][..., columns.to(part.device)] for part in (smooth, hole))
-    pixels = pixels.expand(-1, 3, -1, -1)
+    found = _answer(network, pixels.expand(-1, 3, -1, -1), holes)
+    return _scaled(found[..., above : above + height, before : before + width], smooth.shape[1])
+
+
+def _answer(network: Foreign, pixels: Tensor, holes: Tensor) -> Tensor:
     found = network(pixels, holes)
     if not isinstance(found, Tensor) or found.shape != pixels.shape:
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise OperationError(f"the model makes {shape} of {tuple(pixels.shape)}, which fills no holes")
-    found = found[..., above : above + height, before : before + width]
+    return found
+
+
+def _scaled(found: Tensor, channels: int) -> Tensor:
     if bool(found.amax() > 8):  # some LaMa files answer in 0..255
         found = found / 255
-    return found.mean(1, keepdim=True) if smooth.shape[1] == 1 else found
+    return found.mean(1, keepdim=True) if channels == 1 else found
+
+
+def _in_pieces(smooth: Tensor, hole: Tensor, wrap: Wrap, network: Foreign, size: tuple[int, int]) -> Tensor:
+    """Pieces that overlap by half, each fading into the next. Beyond the frame the picture is mirrored."""
+    height, width = smooth.shape[2:]
+    total, weights = smooth.new_zeros((1, 3, height, width)), smooth.new_zeros((1, 1, height, width))
+    # Rising to the middle, never 0.
+    fades = [1 - (torch.arange(side) - (side - 1) / 2).abs() * 2 / (side + 1) for side in size]
+    fade = (fades[1][:, None] * fades[0]).to(smooth.device)
+    for top in _starts(height, size[1], wrap[1]):
+        rows = _around(top, size[1], height, wrap[1]).to(smooth.device)
+        for left in _starts(width, size[0], wrap[0]):
+            columns = _around(left, size[0], width, wrap[0]).to(smooth.device)
+            pixels, holes = (part[:, :, rows][..., columns] for part in (smooth, hole))
+            if bool(holes.any()):
+                found = _answer(network, pixels.expand(-1, 3, -1, -1), holes)
+                inside = (..., rows[:height, None], columns[:width])
+                total[inside] += (found * fade)[..., :height, :width]
+                weights[inside] += fade[:height, :width]
+    return torch.where(weights > 0, total / weights.clamp(min=1e-6), smooth)
+
+
+def _starts(length: int, side: int, wraps: bool) -> list[int]:
+    """Where pieces begin that overlap by half, or a little more."""
+    step = max(1, side // 2)
+    if wraps:
+        count = math.ceil(length / step) if length > side else 1
+        return [i * length // count for i in range(count)]
+    count = math.ceil(max(0, length - side) / step)
+    return [0, *(i * (length - side) // count for i in range(1, count + 1))]
+
+
+def _around(begin: int, side: int, length: int, wraps: bool) -> Tensor:
+    places = torch.arange(begin, begin + side) % (length if wraps else 2 * length)
+    return torch.minimum(places, 2 * length - 1 - places)
 
 
 def _span(any_: Tensor, begin: int, step: int) -> tuple[int, int]:

@@ -82,7 +82,8 @@ def _by_network(color: Tensor, enlarger: Enlarger) -> Tensor:
         return enlarged(color, enlarger)
     if enlarger.channels == 3:
         return enlarged(color.expand(-1, 3, -1, -1), enlarger).mean(1, keepdim=True)
-    one_by_one = enlarged(color.reshape(batch * channels, 1, *color.shape[-2:]), enlarger)
+    planes = color.reshape(batch * channels, 1, 1, *color.shape[-2:])
+    one_by_one = torch.cat([enlarged(plane, enlarger) for plane in planes])  # others may take one picture only
     return one_by_one.reshape(batch, channels, *one_by_one.shape[-2:])
 
 

@@ -99,6 +99,12 @@ def super_resolve(
         return lit.with_pixels(enlarge(lit.pixels, factor or 2, LANCZOS, image.wrap)).with_alpha_state(image.alpha)
     enlarger = enlarger_of(model or _bundled(factor or 2), image.device)
     if overlap is not None:
+        if enlarger.size and overlap > min(enlarger.size) // 4:
+            width, height = enlarger.size[::-1]
+            raise OperationError(
+                f"the model takes pictures of {width}x{height} alone: 'overlap' may be {min(enlarger.size) // 4} at most, "
+                f"not {overlap}"
+            )
         enlarger = replace(enlarger, reach=overlap)
     wanted = factor or enlarger.factor
     if wanted > enlarger.factor:
@@ -114,7 +120,13 @@ def enlarger_of(model: Model, device: str) -> Enlarger:
     network = networks.build(model, device)
     factor, reach = _check_purpose(model, network)
     channels, multiple = int(getattr(network, "channels", 3)), int(getattr(network, "multiple", 1))
-    return Enlarger(network, factor, reach, channels, multiple)
+    return Enlarger(network, factor, reach, channels, multiple, size=fixed_sides(network))
+
+
+def fixed_sides(network: nn.Module) -> Sides | None:
+    """Height and width of the pictures that a network takes, where it takes no others."""
+    size: Sides | None = getattr(network, "size", None)
+    return size[::-1] if size else None
 
 
 def _check_purpose(model: Model, network: nn.Module) -> tuple[int, int]:
@@ -141,20 +153,24 @@ def enlarge_tiled(image: Image, enlarger: Enlarger, side: int | None, memory: in
     factor = enlarger.factor
     shape = (image.batch, image.height * factor, image.width * factor, len(image.channels))
     result = torch.empty(shape, device=image.device)
-    if side:
+    if enlarger.size:
+        if side:
+            width, height = enlarger.size[::-1]
+            raise OperationError(f"the model takes pictures of {width}x{height} alone; leave 'tile' out")
+        sides = (enlarger.size[0] - 2 * margin, enlarger.size[1] - 2 * margin)
+    elif side:
         sides = (side, side)
     else:
         sides, enlarger = _fitted(image, enlarger, margin, memory)
     for item in range(image.batch):
 
         def work(tile: Tile, item: int = item) -> None:
-            found = enlarge_image(_piece(image, item, tile, margin), enlarger).permute(0, 2, 3, 1)[0]
+            piece = _piece(image, item, tile, margin, enlarger.size)
+            found = enlarge_image(piece, enlarger).permute(0, 2, 3, 1)[0]
             top, left = tile.top * factor, tile.left * factor
             bottom, right = top + tile.height * factor, left + tile.width * factor
             around = margin * factor
-            result[item, top:bottom, left:right] = found[
-                around : found.shape[0] - around, around : found.shape[1] - around
-            ]
+            result[item, top:bottom, left:right] = found[around:, around:][: bottom - top, : right - left]
 
         sides = in_tiles(work, (image.height, image.width), sides, enlarger.multiple)
     return image.with_buffer(result)
@@ -173,10 +189,14 @@ def _fitted(image: Image, enlarger: Enlarger, margin: int, memory: int) -> tuple
     return sides, replace(enlarger, band=rows * (sides[1] + 2 * margin))
 
 
-def _piece(image: Image, item: int, tile: Tile, margin: int) -> Image:
-    """One tile of one picture with a margin around it: across the seam of an image that tiles, else the edge goes on."""
-    rows = _places(tile.top - margin, tile.top + tile.height + margin, image.height, image.wrap[1])
-    columns = _places(tile.left - margin, tile.left + tile.width + margin, image.width, image.wrap[0])
+def _piece(image: Image, item: int, tile: Tile, margin: int, size: Sides | None) -> Image:
+    """One tile of one picture with a margin around it: across the seam of an image that tiles, else the edge goes on.
+
+    Of a certain size, where one is told: more is then seen below it and to the right.
+    """
+    height, width = size or (tile.height + 2 * margin, tile.width + 2 * margin)
+    rows = _places(tile.top - margin, tile.top - margin + height, image.height, image.wrap[1])
+    columns = _places(tile.left - margin, tile.left - margin + width, image.width, image.wrap[0])
     return image.with_buffer(looked_up(image.buffer[item : item + 1], rows, columns), wrap=(False, False))
 
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from pipeline_core import OperationError, progress
 from pipeline_models.memory import bytes_per_pixel, give_back, is_out_of_memory
 
+Sides = tuple[int, int]
+"""Height and width."""
+
 SMALLEST = 16
 
 BAND = 1 << 17
@@ -32,6 +35,7 @@ class Enlarger:
     channels  how many it takes: 3 or 1
     multiple  tiles begin and end at multiples of this
     beyond    how far below 0 and above 1 it knows colours
+    size      sides of every picture, where it takes no other
     band      pixels that it works on at a time, where it can (`Roll`)
     """
 
@@ -41,10 +45,13 @@ class Enlarger:
     channels: int = 3
     multiple: int = 1
     beyond: float = 0.0
+    size: Sides | None = None
     band: int = BAND
 
     def margin(self, more: int = 0) -> int:
         """What a tile is read with around it, where `more` pixels than the network's own reach are looked at."""
+        if self.size:  # half of what it sees is to be kept
+            return min(self.reach + more, min(self.size) // 4)
         return math.ceil((self.reach + more) / self.multiple) * self.multiple
 
     def cost(self, device: str) -> Cost:
@@ -82,10 +89,6 @@ class Tile:
     left: int
     height: int
     width: int
-
-
-Sides = tuple[int, int]
-"""Height and width."""
 
 
 def fitting(size: Sides, most: float, cost: Cost, margin: int, multiple: int = 1) -> Sides:

@@ -58,7 +58,7 @@ def detect(
     reads = reader(model, reading)
     network = reads.network(image.device)
     rows: list[tuple[Any, ...]] = []
-    for window in reads.windows(image, MARGIN):
+    for window in reads.windows(image, MARGIN, fit="inside"):
         for i, found in enumerate(_candidates(network(window.pixels), reads)):
             rows += _rows(_placed(found, window, image.wrap), window.first + i, threshold, iou, reads)
     return Table(COLUMNS, tuple(rows))

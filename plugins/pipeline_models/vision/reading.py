@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -31,7 +31,7 @@ class Reading(BaseModel):
     ] = None
     fit: Annotated[
         Literal["stretch", "inside"] | None,
-        Field(description="to that size: both sides, or as large as fits, gray at the right and below"),
+        Field(description="to that size: both sides (stretch), or as large as fits, gray at the right and below"),
     ] = None
     channels: Annotated[Literal[1, 3] | None, Field(description="gray, or red, green and blue")] = None
     mean: Annotated[list[float] | None, Field(description="taken from each channel of 0 to 1")] = None
@@ -49,7 +49,7 @@ class Reader:
 
     model: Model
     size: tuple[int, int] | None
-    fit: str
+    fit: str | None
     channels: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -94,13 +94,23 @@ class Reader:
             pixels = (pixels * self.scale - mean) / std
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def windows(self, image: Image, margin: int = 0) -> Iterator[Window]:
+    def windows(self, image: Image, margin: int = 0, fit: str = "stretch") -> Iterator[Window]:
         """The pictures of a batch, as many at once as there is room for, as the network wants them.
 
-        With a margin, pictures that tile are given with so much of what is beyond their seams.
+        With a margin, pictures that tile are given with so much of what is beyond their seams. To the one size that a network
+        of others takes they are brought as `fit` says, where nothing else does.
         """
         self.check(image)
         network = self.network(image.device)
+        fixed = getattr(network, "size", None)
+        if fixed and self.size not in (None, fixed):
+            given, (width, height) = f"{self.size[0]}x{self.size[1]}", fixed
+            raise OperationError(
+                f"'{self.model.name}' takes pictures of {width}x{height} alone, not {given}: leave 'reading.size' out"
+            )
+        if fixed and self.size is None:
+            yield from replace(self, size=fixed, fit=self.fit or fit).windows(image)
+            return
         channels = self.channels or int(getattr(network, "channels", 3))
         _check_numbers(self, channels)
         # A network from elsewhere may take, or answer for, one picture only.
@@ -117,7 +127,7 @@ class Reader:
             wide, high = self.size
             scale = min(wide / width, high / height)
             inner = (
-                (wide, high) if self.fit == "stretch" else (max(1, round(width * scale)), max(1, round(height * scale)))
+                (wide, high) if self.fit != "inside" else (max(1, round(width * scale)), max(1, round(height * scale)))
             )
             pixels = interpolate(pixels, size=inner[::-1], mode="bilinear", antialias=True)
             pixels = pad(pixels, (0, wide - inner[0], 0, high - inner[1]), value=0.5)
@@ -166,7 +176,7 @@ def reader(model: Model, given: Reading) -> Reader:
     if any(value == 0 for value in std):
         raise OperationError("'std' has a 0, which nothing can be divided by")
     found = Reader(
-        model, (int(size[0]), int(size[1])) if size else None, given.fit or told.get("fit") or "stretch", channels,
+        model, (int(size[0]), int(size[1])) if size else None, given.fit or told.get("fit"), channels,
         tuple(map(float, mean)), tuple(map(float, std)), given.scale or float(told.get("scale", 1.0)),
         tuple(map(str, labels)),
     )  # fmt: skip
