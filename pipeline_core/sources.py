@@ -118,10 +118,18 @@ Files = dict[tuple[str, str], bytes | None]
 
 def _digest(files: Files) -> str:
     hasher = blake3()
+    portion = memoryview(
+        bytearray(1 << 18)
+    )  # weights are large, and fresh memory for them takes longer than to hash them
     for (name, path), known in sorted(files.items()):
-        content = Path(path).read_bytes() if known is None else known
-        hasher.update(f"{name}\0{len(content)}\0".encode())
-        hasher.update(content)
+        if known is not None:
+            hasher.update(f"{name}\0{len(known)}\0".encode())
+            hasher.update(known)
+            continue
+        with open(path, "rb", buffering=0) as file:
+            hasher.update(f"{name}\0{os.fstat(file.fileno()).st_size}\0".encode())
+            while read := file.readinto(portion):
+                hasher.update(portion[:read])
     return hasher.hexdigest() if files else ""
 
 

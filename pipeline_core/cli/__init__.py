@@ -92,6 +92,9 @@ def main() -> None:
     arguments: list[str] = sys.argv[1:]
     # numpy's matrix products stay in the thread that calls them: the engine has its own on every core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # torch asks for large pages, where the system has them: others are handed out one by one, which takes longer than most
+    # operations on whole pictures.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # pydantic would look through all that is installed for plugins of its own.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
