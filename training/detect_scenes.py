@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 
 from training.scene_batches import HELD_BACK, Batch, drawn, trained
 from training.scenes import LABELS, SIZE, scenes
-from training.vision_figures import ap50
+from training.vision_figures import ap50, best_threshold, boxes_of
 from training.weights import write_model
 
 NAME = "detect-scenes"
@@ -84,21 +84,41 @@ def rough(network: nn.Module, seeds: range) -> str:
     return f"{float((heat[wanted == 1].sigmoid() > 0.3).float().mean()):.4f} of peaks seen"
 
 
+def kept() -> nn.Module:
+    """The network that is there."""
+    network = make("center_detector", CONFIG)
+    network.load_state_dict(
+        {name: torch.from_numpy(part.copy()) for name, part in load_model(name=NAME).tensors.items()}
+    )
+    return network.eval()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    torch.set_num_threads(parser.parse_args().threads)
+    parser.add_argument("--measure", action="store_true", help="train nothing: threshold and figures of what is there")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(1)
     few = range(HELD_BACK, HELD_BACK + 100)
-    network = trained(NAME, begun(), CYCLES, loss_of, tell=lambda network: rough(network, few))
+    if given.measure:
+        network = kept()
+    else:
+        network = trained(NAME, begun(), CYCLES, loss_of, tell=lambda network: rough(network, few))
     told = {
         "architecture": "center_detector", "config": CONFIG, "task": "detect shapes in generated scenes",
         "data": "scenes of training/scenes.py, seeds from 0; its trunk began as that of segment-scenes",
         "script": "python -m training.detect_scenes",
     }  # fmt: skip
-    write_model(NAME, network, figures={}, **told)  # type: ignore[arg-type]  # as written above
-    measured = ap50(scenes(range(HELD_BACK, HELD_BACK + 500)))  # of the model as it is in the file
-    figures = {"ap50": {k: round(v, 4) for k, v in measured.items()}, "on": "500 scenes, seeds from 1,000,000"}
+    model = write_model(NAME, network, figures={}, **told)  # type: ignore[arg-type]  # as written above
+    made, others = (scenes(range(HELD_BACK + first, HELD_BACK + first + 500)) for first in (0, 500))
+    measured = ap50(made, boxes_of(made, model))  # of the model as it is in the file
+    threshold, f1 = best_threshold(others, boxes_of(others, model))
+    told["config"] = CONFIG | {"threshold": threshold}
+    figures = {
+        "ap50": {k: round(v, 4) for k, v in measured.items()}, "on": "500 scenes, seeds from 1,000,000",
+        "threshold": f"of the best F1, {f1:.3f}, on 500 scenes from 1,000,500",
+    }  # fmt: skip
     print(write_model(NAME, network, figures=figures, **told), figures)  # type: ignore[arg-type]  # as written above
 
 

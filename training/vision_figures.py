@@ -21,11 +21,12 @@ from pipeline_models.vision import classify, detect, draw_boxes, overlay_mask, s
 from pipeline_models.vision.boxes import overlap
 from pipeline_models.vision.painting import color_of
 
-from pipeline_core import Image, Mask, Table
+from pipeline_core import Image, Mask, Model, Table
 from training.digits_classifier import digits
 from training.scenes import LABELS, Scene, scenes
 
 AT_ONCE = 50
+Array = np.ndarray[Any, Any]
 
 
 def mean_iou(made: list[Scene]) -> dict[str, float]:
@@ -43,32 +44,55 @@ def mean_iou(made: list[Scene]) -> dict[str, float]:
     return {"mean": float(iou.mean()), **dict(zip(names, iou.tolist(), strict=True))}
 
 
-def ap50(made: list[Scene]) -> dict[str, float]:
-    """Of detect-scenes, for each label, and their mean."""
-    model = load_model(name="detect-scenes")
-    found: list[tuple[int, torch.Tensor, float, str]] = []
+Boxes = list[tuple[int, torch.Tensor, float, str]]
+"""Of which scene, its edges, score and label."""
+
+
+def boxes_of(made: list[Scene], model: Model) -> Boxes:
+    """What a detector finds, unsure as it may be."""
+    found: Boxes = []
     for start in range(0, len(made), AT_ONCE):
         part = Image(np.stack([one.pixels for one in made[start : start + AT_ONCE]]))
         for row in detect(part, model, threshold=0.02).rows:
             image, x, y, width, height, score = (float(value or 0) for value in row[:6])
             found.append((start + int(image), torch.tensor([[x, y, x + width, y + height]]), score, str(row[6])))
-    figures = {label: _ap(made, [one for one in found if one[3] == label], kind) for kind, label in enumerate(LABELS)}
+    return found
+
+
+def ap50(made: list[Scene], found: Boxes) -> dict[str, float]:
+    """Of each label, and their mean."""
+    figures = {label: _ap(*_hits(made, found, kind)) for kind, label in enumerate(LABELS)}
     return {"mean": sum(figures.values()) / len(figures), **figures}
 
 
-def _ap(made: list[Scene], found: list[tuple[int, torch.Tensor, float, str]], kind: int) -> float:
+def best_threshold(made: list[Scene], found: Boxes) -> tuple[float, float]:
+    """The score from which boxes are to be taken for the best balance of precision and recall (F1), and that."""
+    hits = [_hits(made, found, kind) for kind in range(len(LABELS))]
+    scores, right = (np.concatenate(part) for part in zip(*((one[0], one[1]) for one in hits), strict=True))
+    order = np.argsort(-scores)
+    f1 = 2 * right[order].cumsum() / (np.arange(1, len(order) + 1) + sum(one[2] for one in hits))
+    return round(float(scores[order][f1.argmax()]), 2), float(f1.max())
+
+
+def _hits(made: list[Scene], found: Boxes, kind: int) -> tuple[Array, Array, int]:
+    """Of one label: the scores of the boxes found, surest first, which of them are right, and how many there were to find."""
+    found = sorted((one for one in found if one[3] == LABELS[kind]), key=lambda one: -one[2])
     wanted = [torch.from_numpy(one.boxes[one.kinds == kind]) for one in made]
     edges = [torch.cat([part[:, :2], part[:, :2] + part[:, 2:]], 1) for part in wanted]
     free = [torch.ones(len(part), dtype=torch.bool) for part in wanted]
     right = []
-    for image, box, _, _ in sorted(found, key=lambda one: -one[2]):
+    for image, box, _, _ in found:
         shares = overlap(box, edges[image])[0] * free[image]
         hit = len(shares) > 0 and float(shares.max()) >= 0.5
         if hit:
             free[image][shares.argmax()] = False
         right.append(hit)
+    return np.array([one[2] for one in found]), np.array(right), sum(map(len, wanted))
+
+
+def _ap(_: Array, right: Array, count: int) -> float:
     hits = np.cumsum(right)
-    recall, precision = hits / sum(map(len, wanted)), hits / np.arange(1, len(hits) + 1)
+    recall, precision = hits / count, hits / np.arange(1, len(hits) + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0) * best).sum())
 
@@ -115,8 +139,12 @@ def main() -> None:
     print(f"digits-classifier  accuracy {accuracy():.4f}")
     made = scenes(range(given.seed, given.seed + given.count))
     with torch.no_grad():
-        for name, measure in (("segment-scenes     IoU ", mean_iou), ("detect-scenes      AP50", ap50)):
-            print(name, "  ".join(f"{key} {value:.4f}" for key, value in measure(made).items()))
+        found = boxes_of(made, load_model(name="detect-scenes"))
+        for name, measured in (
+            ("segment-scenes     IoU ", mean_iou(made)),
+            ("detect-scenes      AP50", ap50(made, found)),
+        ):
+            print(name, "  ".join(f"{key} {value:.4f}" for key, value in measured.items()))
 
 
 if __name__ == "__main__":

@@ -242,6 +242,26 @@ def test_convention_boxes_come_back_in_pixels_of_the_picture(elsewhere: Any) -> 
     assert detect(picture(np.zeros((16, 16, 3), np.uint8)), model).rows[0][1:5] == (0, 6, 16, 4)  # cut at the frame
 
 
+def test_the_threshold_is_the_models_unless_told(elsewhere: Any) -> None:
+    answer = torch.tensor([[[8.0] * 4] * 4 + [[0.2, 0.35, 0.55, 0.9]]])
+    answer[0, 0] += torch.tensor([0.0, 20, 40, 60])
+    blank = picture(np.zeros((16, 100, 3), np.uint8))
+
+    def scores(told: float | None = None, **config: Any) -> list[float]:
+        model, _ = elsewhere(answer, labels=["all"], **config)
+        return [round(score, 2) for score in column(detect(blank, model, threshold=told), "score")]
+
+    assert scores() == [0.9, 0.55, 0.35]
+    assert scores(threshold=0.5) == [0.9, 0.55]
+    assert scores(0.0, threshold=0.5) == [0.9, 0.55, 0.35, 0.2]
+    with pytest.raises(OperationError, match="has a threshold of 'half'; it must be from 0 to 1"):
+        scores(threshold="half")
+    assert (
+        load_model(name="detect-scenes").config["threshold"]
+        == networks.build(load_model(name="detect-scenes")).threshold
+    )
+
+
 def test_a_network_that_finds_nothing_is_refused(elsewhere: Any) -> None:
     blank = picture(np.zeros((16, 16, 3), np.uint8))
     model, _ = elsewhere(torch.zeros(1, 6, 100))

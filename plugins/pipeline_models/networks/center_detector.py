@@ -30,8 +30,9 @@ class Found(NamedTuple):
 class CenterDetector(nn.Module):
     """From pixels `(B, channels, H, W)` to a `Found` at a quarter of the size."""
 
-    def __init__(self, *, channels: int, classes: int, widths: Sequence[int]) -> None:
+    def __init__(self, *, channels: int, classes: int, widths: Sequence[int], threshold: float) -> None:
         super().__init__()
+        self.threshold = threshold
         self.trunk = Trunk(channels, widths, stride=STRIDE)
         self.multiple = self.trunk.multiple
         self.heat = _head(widths[1], classes)
@@ -43,9 +44,9 @@ class CenterDetector(nn.Module):
         return Found(self.heat(found), STRIDE * torch.exp(self.reach(found).clamp(-4, 6)))
 
 
-def network(*, channels: int, labels: Sequence[str], widths: Sequence[int]) -> CenterDetector:
-    """One with random numbers; a class for each label."""
-    return CenterDetector(channels=channels, classes=len(labels), widths=widths)
+def network(*, channels: int, labels: Sequence[str], widths: Sequence[int], threshold: float = 0.3) -> CenterDetector:
+    """One with random numbers; a class for each label. Below `threshold` it is more often wrong than it misses something."""
+    return CenterDetector(channels=channels, classes=len(labels), widths=widths, threshold=threshold)
 
 
 def _head(entering: int, leaving: int) -> nn.Sequential:

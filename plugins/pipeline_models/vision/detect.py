@@ -27,17 +27,24 @@ class Candidates(NamedTuple):
     kinds: torch.Tensor
 
 
+USUAL = 0.3
+"""The threshold of models that tell none."""
+
+
 def _table(image: Image, model: Model, *, reading: Reading = Reading(), **_: Any) -> Table:  # noqa: B008  frozen
     reader(model, reading).check(image)
+    _threshold(model)
     return Table(COLUMNS, ())
 
 
-@operation(infer=_table, aliases=("object_detection", "find_objects", "bounding_boxes", "yolo"))
+@operation(version=2, infer=_table, aliases=("object_detection", "find_objects", "bounding_boxes", "yolo"))
 def detect(
     image: Image,
     model: Model,
     *,
-    threshold: Annotated[Unit, Field(description="scores below are left out")] = 0.3,
+    threshold: Annotated[
+        Unit | None, Field(description="scores below are left out; by default the model's own, or 0.3")
+    ] = None,
     iou: Annotated[Unit, Field(description="of two boxes of one label that overlap more, the better stays")] = 0.5,
     reading: As = Reading(),  # noqa: B008  frozen
 ) -> Table:
@@ -57,11 +64,20 @@ def detect(
     """
     reads = reader(model, reading)
     network = reads.network(image.device)
+    least = _threshold(model) if threshold is None else threshold
     rows: list[tuple[Any, ...]] = []
     for window in reads.windows(image, MARGIN, fit="inside"):
         for i, found in enumerate(_candidates(network(window.pixels), reads)):
-            rows += _rows(_placed(found, window, image.wrap), window.first + i, threshold, iou, reads)
+            rows += _rows(_placed(found, window, image.wrap), window.first + i, least, iou, reads)
     return Table(COLUMNS, tuple(rows))
+
+
+def _threshold(model: Model) -> float:
+    """The model's own."""
+    told = model.config.get("threshold", USUAL)
+    if not isinstance(told, (int, float)) or not 0 <= told <= 1:
+        raise OperationError(f"the config of '{model.name}' has a threshold of {told!r}; it must be from 0 to 1")
+    return float(told)
 
 
 def _rows(found: Candidates, image: int, threshold: float, iou: float, reads: Reader) -> list[tuple[Any, ...]]:
