@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -39,25 +39,6 @@ def colors_of(image: Image, operation: str, kinds: Sequence[str]) -> list[int]:
     raise OperationError(f"{operation} wants {wanted}, the image has {', '.join(image.channels)}")
 
 
-def masked(sources: Sequence[tuple[Image, list[int]]], make: Callable[..., None]) -> Mask:
-    """A mask that `make(*colors, out)` writes of the straight colours `(H, W, n)` at these places, some rows at a time.
-
-    On the CPU. Batches are equal or one; the mask tiles as the first image does.
-    """
-    first = sources[0][0]
-    result = empty((max(image.batch for image, _ in sources), first.height, first.width, 1))
-    straight = [(image.unassociate(), where, where == list(range(len(image.channels)))) for image, where in sources]
-
-    def work(rows: slice, _: slice) -> None:
-        parts = [(image.with_buffer(image.buffer[:, rows]).array, where, every) for image, where, every in straight]
-        for i, out in enumerate(result[:, rows, :, 0]):
-            items = [(part[i % len(part)], where, every) for part, where, every in parts]
-            make(*(item if every else np.ascontiguousarray(item[..., where]) for item, where, every in items), out)
-
-    each_tile(first.width, first.height, (first.width, STRIP), work)
-    return Mask(result, wrap=first.wrap)
-
-
 def keyed_by(image: Image, mask: Mask) -> Keyed:
     """As `keyed`, of arrays: the colours stay as they are."""
     straight = image.unassociate()
@@ -74,7 +55,8 @@ def keyed_by(image: Image, mask: Mask) -> Keyed:
             item, cover = given[i % len(given)], covers[i % len(covers)]
             if image.alpha != "none":
                 out[:] = item
-                out[..., at] *= cover[..., 0]
+                with np.errstate(invalid="ignore"):  # infinity times 0
+                    out[..., at] *= cover[..., 0]
             elif len(channels) > MOST_CHANNELS:
                 out[:] = np.insert(item, at, cover[..., 0], axis=2)
             else:
@@ -132,13 +114,3 @@ def ramp(values: Tensor, low: float, high: float) -> Tensor:
     if high <= low:
         return (values >= high).to(values.dtype)
     return ((values - low) / (high - low)).clamp(0, 1)
-
-
-def ramped(values: Floats, low: float, high: float, out: Floats) -> None:
-    """As `ramp`, of arrays."""
-    if high <= low:
-        out[:] = values >= np.float32(high)
-        return
-    np.subtract(values, np.float32(low), out=out)
-    out *= np.float32(1 / (high - low))
-    np.clip(out, 0, 1, out=out)

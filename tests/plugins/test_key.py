@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -364,3 +365,23 @@ def test_numpy_and_torch_key_alike(channels: str, alpha: Any) -> None:
         np.testing.assert_allclose(found.image.array, wanted.image.array, atol=2e-6)
     soft = planes.ramp(luma, 0.4, 0.6).permute(0, 2, 3, 1)
     np.testing.assert_allclose(threshold(image, value=0.5, softness=0.2).array, soft, atol=2e-6)
+
+
+KEYS: dict[str, Callable[[Image], Any]] = {
+    "threshold": lambda image: threshold(image, value=0.4),
+    "soft threshold": lambda image: threshold(image, value=0.4, softness=0.3),
+    "luma": lambda image: luma_key(image, low=0.2, high=0.7).mask,
+    "dark": lambda image: luma_key(image, low=0.2, high=0.7, invert=True).mask,
+    "step": lambda image: luma_key(image, low=0.3, high=0.3).mask,
+    "difference": lambda image: difference_key(image, image.with_buffer(image.buffer[:, ::-1, ::-1])).mask,
+    "hard difference": lambda image: difference_key(image, image.with_buffer(image.buffer[:1, ::-1]), softness=0).mask,
+}
+
+
+@pytest.mark.parametrize("key", [*KEYS, "color", "hard color"])
+def test_compiled_keys_are_what_formulas_give(key: str, as_formulas: Callable[..., None]) -> None:
+    if key in KEYS:
+        as_formulas(KEYS[key], ("RGB", "Y", "YA", "ABRGZ"))
+    else:
+        softness = 0.2 if key == "color" else 0.0
+        as_formulas(lambda image: color_range_mask(image, color=(0.4, 0.5, 0.6, 1.0), softness=softness))
