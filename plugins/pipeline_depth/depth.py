@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ctypes import c_float
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import Color, Image, Mask, OperationError, operation
+from pipeline_core import Color, Image, Mask, OperationError, empty, kernels_for, operation, pass_over, stored
 from pipeline_depth.deep_image import Floats
 
 NOTHING = 1e30
@@ -26,6 +27,13 @@ def shared_meta(metas: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def depth_of(image: Image, depth: Image | None = None, name: str = "image") -> Floats:
     """The depth `(B, H, W)` float32: of channel Z, or the only channel of a depth picture. Smaller is nearer."""
     source = image if depth is None else depth
+    where = place_of_depth(image, depth, name)
+    return source.array[..., where]
+
+
+def place_of_depth(image: Image, depth: Image | None = None, name: str = "image") -> int:
+    """Which channel holds the depth."""
+    source = image if depth is None else depth
     if source.size != image.size:
         raise OperationError(f"the depth must have the size of the {name}: got {source} for {image}")
     if source.batch not in (1, image.batch):
@@ -33,11 +41,10 @@ def depth_of(image: Image, depth: Image | None = None, name: str = "image") -> F
     if "Z" not in source.channels and len(source.channels) != 1:
         found = ", ".join(source.channels)
         raise OperationError(f"no depth: a channel 'Z' or a picture of one channel is needed, the {name} has {found}")
-    where = source.channels.index("Z") if "Z" in source.channels else 0
-    return source.array[..., where]
+    return source.channels.index("Z") if "Z" in source.channels else 0
 
 
-@operation(support=0, device="cpu", aliases=("depth_key", "z_key", "depth_range_mask"))
+@operation(version=2, support=0, device="cpu", aliases=("depth_key", "z_key", "depth_range_mask"))
 def depth_to_mask(
     image: Image,
     *,
@@ -53,6 +60,11 @@ def depth_to_mask(
     """
     if not near <= far:
         raise OperationError(f"near must not be beyond far: got near {near:g} and far {far:g}")
+    kernels, where = kernels_for(__file__, image), place_of_depth(image)
+    if kernels is not None:
+        result = empty((image.batch, image.height, image.width, 1))
+        pass_over(kernels.within, [stored(image), result], where, *map(c_float, (near, far, softness)))
+        return Mask(result, wrap=image.wrap, meta=image.meta)
     z = depth_of(image)
     with np.errstate(invalid="ignore", over="ignore"):
         inside = (z >= np.float32(near)) & (z <= np.float32(far))

@@ -52,9 +52,9 @@ def _on_item(item: Array, reach: tuple[int, int], wrap: Wrap, kernel: Callable[[
 
 
 def in_strips(
-    array: Array, reach: tuple[int, int], wrap: Wrap, change: Callable[[Array, slice, slice], Array]
+    array: Array, reach: tuple[int, int], wrap: Wrap, change: Callable[[Array, slice, slice, Array], Array]
 ) -> Array:
-    """`change(rows with those around, which of them, which columns)` gives `(rows, W, C)` floats: a few rows at a time.
+    """`change(rows with those around, which of them, which columns, out)` gives `(rows, W, C)` floats: a few rows at a time.
 
     What is made on the way stays in a core's cache, and the result lies in memory that was used before.
     """
@@ -69,16 +69,20 @@ def in_strips(
             first = max(rows.start + y - reach[1], 0)
             last = min(rows.stop + y + reach[1], around.shape[0])
             inner = slice(rows.start + y - first, rows.stop + y - first)
-            out[rows] = change(around[first:last], inner, columns)
+            into = out[rows]
+            _put(into, change(around[first:last], inner, columns, into))
 
         each_tile(width, height, (width, STRIP), work)
     return result
 
 
 def with_sums(
-    change: Callable[[Array, Array], Array], array: Array, weights: Weights | tuple[Weights, Weights], wrap: Wrap
+    change: Callable[[Array, Array, Any], Array], array: Array, weights: Weights | tuple[Weights, Weights], wrap: Wrap
 ) -> Array:
-    """`change(values, weighted sums around them)`, both `(H, W, C)`; weights as `correlate` or `separable` take them."""
+    """`change(values, weighted sums around them, out)`, all `(H, W, C)`; weights as `correlate` or `separable` take them.
+
+    It may write what it gives to `out`, where the result is.
+    """
     across, down = weights if isinstance(weights, tuple) else (weights[0], weights[:, 0])
     reach = (len(across) // 2, len(down) // 2)
     if (isinstance(weights, tuple) or weights.size <= DIRECT_WEIGHTS) and _in_strips(array, reach):
@@ -86,17 +90,23 @@ def with_sums(
             array,
             reach,
             wrap,
-            lambda part, rows, columns: change(part[rows, columns], _sums(part, weights)[rows, columns]),
+            lambda part, rows, columns, out: change(part[rows, columns], _sums(part, weights)[rows, columns], out),
         )
     whole = separable(array, *weights, wrap) if isinstance(weights, tuple) else correlate(array, weights, wrap)
     result = empty(array.shape)
     for item, around, out in zip(array, whole, result, strict=True):
 
         def work(rows: slice, _: slice, item: Array = item, around: Array = around, out: Array = out) -> None:
-            out[rows] = change(item[rows], around[rows])
+            into = out[rows]
+            _put(into, change(item[rows], around[rows], into))
 
         each_tile(array.shape[2], array.shape[1], (array.shape[2], STRIP), work)
     return result
+
+
+def _put(out: Array, found: Array) -> None:
+    if found is not out:
+        out[:] = found
 
 
 def _in_strips(array: Array, reach: tuple[int, int]) -> bool:
@@ -170,7 +180,7 @@ def separable(array: Array, across: Weights, down: Weights, wrap: Wrap) -> Array
         sides = (len(across), len(down))
         return on_items(array, reach, wrap, lambda item: cv2.blur(item, sides, borderType=cv2.BORDER_REPLICATE))
     if _in_strips(array, reach):
-        return with_sums(lambda values, sums: sums, array, (across, down), wrap)
+        return with_sums(lambda values, sums, out: sums, array, (across, down), wrap)
     return on_items(array, reach, wrap, lambda item: _sums(item, (across, down)))
 
 
@@ -184,7 +194,7 @@ def correlate(array: Array, weights: Weights, wrap: Wrap) -> Array:
     height, width = weights.shape
     reach = (width // 2, height // 2)
     if weights.size <= DIRECT_WEIGHTS and _in_strips(array, reach):
-        return with_sums(lambda values, sums: sums, array, weights, wrap)
+        return with_sums(lambda values, sums, out: sums, array, weights, wrap)
     if weights.size <= DIRECT_WEIGHTS:
         return on_items(array, reach, wrap, lambda item: _sums(item, weights))
     if np.count_nonzero(weights) > SPARSE_WEIGHTS and np.isfinite(array).all():

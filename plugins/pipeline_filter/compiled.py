@@ -1,4 +1,4 @@
-"""The kernels in C: `equalize` and `auto_levels`. `tone` and `ranks` have the same in Python."""
+"""The kernels in C: equalizing and stretching, as `tone` and `ranks` have it in Python."""
 
 from __future__ import annotations
 

@@ -9,9 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline_core import AnyRaster, Color, Image, Mask, OperationError, Unit, each_tile, empty, operation
+from pipeline_core import (
+    AnyRaster,
+    Color,
+    Image,
+    Mask,
+    OperationError,
+    Unit,
+    each_tile,
+    empty,
+    kernels_for,
+    operation,
+    stored,
+)
+from pipeline_filter.arrays import Array
 from pipeline_filter.associated import Floats, as_floats, filtered
 from pipeline_filter.blur import blur
+from pipeline_filter.light import shadowed
 from pipeline_filter.weights import gaussian
 
 if TYPE_CHECKING:
@@ -136,7 +150,7 @@ def bloom(
     return filtered(image, change)
 
 
-@operation(aliases=("shadow", "layer_shadow", "cast_shadow"))
+@operation(version=2, aliases=("shadow", "layer_shadow", "cast_shadow"))
 def drop_shadow(
     image: Image,
     *,
@@ -158,18 +172,47 @@ def drop_shadow(
     """
     if image.coverage == "none":
         raise OperationError("without alpha there is no figure that could cast a shadow: set_alpha or a key gives one")
+    named = dict(zip("RGBY", (*color[:3], sum(w * c for w, c in zip(LUMA, color[:3], strict=True))), strict=True))
+    colors = [named[image.channels[i].rpartition(".")[2]] for i in image.color_indices]
+    kernels = kernels_for(__file__, image)
+    if kernels is not None:
+        soft = _shade(stored(image)[..., image.index("A")], (x, y), sigma, image.wrap)
+        return shadowed(kernels, image, soft, colors, opacity * color[3])
     lit = image.associate()
     alpha = lit.channel("A")
     cast = _moved(alpha, (x, y), image.wrap, _glow_reach(sigma))
     shade = _blurred(cast, sigma, image) * (opacity * color[3])
-    named = dict(zip("RGBY", (*color[:3], sum(w * c for w, c in zip(LUMA, color[:3], strict=True))), strict=True))
     pixels = lit.pixels.clone()
     clear = 1 - alpha
-    for i in lit.color_indices:
-        pixels[:, i : i + 1] += clear * shade * named[lit.channels[i].rpartition(".")[2]]
+    for i, value in zip(lit.color_indices, colors, strict=True):
+        pixels[:, i : i + 1] += clear * shade * value
     at = lit.index("A")
     pixels[:, at : at + 1] += clear * shade
     return lit.with_pixels(pixels).with_alpha_state(image.alpha)
+
+
+def _shade(alpha: Array, by: tuple[int, int], sigma: float, wrap: tuple[bool, bool]) -> Floats:
+    """Alpha `(B, H, W)` moved and blurred, with nothing around it where it does not tile: `(B, H, W, 1)`."""
+    across, down = (0 if wraps else _glow_reach(sigma) for wraps in wrap)
+    height, width = alpha.shape[1:]
+    cast = empty((len(alpha), height + 2 * down, width + 2 * across, 1), alpha.dtype)
+    cast[:] = 0
+    for axis, shift, wraps in ((2, by[0], wrap[0]), (1, by[1], wrap[1])):
+        if wraps:
+            alpha = np.roll(alpha, shift, axis)
+    (to_x, from_x), (to_y, from_y) = (
+        (slice(0, size), slice(0, size)) if wraps else _overlap(size, size + 2 * room, shift + room)
+        for size, room, shift, wraps in ((width, across, by[0], wrap[0]), (height, down, by[1], wrap[1]))
+    )
+    cast[:, to_y, to_x, 0] = alpha[:, from_y, from_x]
+    soft = blur(Mask(cast, wrap=wrap), sigma=sigma)
+    return stored(soft)[:, down : down + height, across : across + width]
+
+
+def _overlap(size: int, room: int, at: int) -> tuple[slice, slice]:
+    """Where in a line of `room` one of `size` lies that is put at a place, and which part of it does."""
+    start, stop = min(max(at, 0), room), min(max(at + size, 0), room)
+    return slice(start, stop), slice(start - at, stop - at)
 
 
 def _moved(alpha: torch.Tensor, by: tuple[int, int], wrap: tuple[bool, bool], room: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-/* What `equalize` and `auto_levels` ask of a picture's values, and what they make of them: see ranks.py. */
+/* What `equalize` and `auto_levels` ask of a picture's values, and what they make of them (see ranks.py); reliefs, shadows. */
 #include <colors.h>
 
 #define MOST_COLORS 12
@@ -215,4 +215,74 @@ KERNEL(tone)(const Pixels *from, const Pixels *to, const Tones *tones, const Cha
         }
         store_colors(part.values, to, layout, y, x, (int)n);
     }
+}
+
+/* --- reliefs and shadows ------------------------------------------------------------------------------------------- */
+
+typedef float Four __attribute__((vector_size(16), aligned(4)));
+
+/* Slopes of associated values become a relief of the layout's colours, alpha times them less what is alpha's own: see
+ * sharpen.py. Other channels are the values. */
+KERNEL(relief)(const Pixels *values, const Pixels *slopes, const Pixels *to, const Layout *layout, float middle,
+               ptrdiff_t height, ptrdiff_t width) {
+    typedef int32_t Chosen __attribute__((vector_size(16)));
+    int four = layout->channels == 4 && values->pixel == 16 && slopes->pixel == 16 && layout->alpha >= 0;
+    Chosen is_color = {0, 0, 0, 0};
+    for (int k = 0; four && k < layout->count; k++) is_color[layout->colors[k]] = -1;
+    Plane given, slope, alpha, alpha_slope;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            const char *at = pixel_at(values, y, x), *steep = pixel_at(slopes, y, x);
+            char *out = pixel_at(to, y, x);
+            if (four) {
+                for (int i = 0; i < n; i++) {
+                    Four value = ((const Four *)at)[i], rise = ((const Four *)steep)[i];
+                    Four lit = (rise + middle) * value[layout->alpha] - value * rise[layout->alpha];
+                    ((Four *)out)[i] = (Four)(((Chosen)lit & is_color) | ((Chosen)value & ~is_color));
+                }
+                continue;
+            }
+            if (layout->alpha >= 0) {
+                load(alpha, at, values->pixel, layout->alpha, FLOAT32, n);
+                load(alpha_slope, steep, slopes->pixel, layout->alpha, FLOAT32, n);
+            }
+            if (layout->count != layout->channels) carry(values, to, layout->channels, y, x, n);
+            for (int k = 0; k < layout->count; k++) {
+                load(given, at, values->pixel, layout->colors[k], FLOAT32, n);
+                load(slope, steep, slopes->pixel, layout->colors[k], FLOAT32, n);
+                for (int i = 0; i < n; i++) slope[i] += middle;
+                if (layout->alpha >= 0)
+                    for (int i = 0; i < n; i++) slope[i] = slope[i] * alpha[i] - given[i] * alpha_slope[i];
+                store(out, to->pixel, layout->colors[k], slope, n);
+            }
+        }
+}
+
+/* A layer of one colour below the picture, as opaque as the shade times `strength`; in the picture's alpha state. */
+KERNEL(shadow)(const Pixels *from, const Pixels *shade, const Pixels *to, const Layout *layout, int last,
+               const float *colors, float strength, ptrdiff_t height, ptrdiff_t width) {
+    Plane alpha, below, plane, after;
+    int straight = layout->alpha < 0, others = layout->count + 1 != layout->channels;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            const char *at = pixel_at(from, y, x);
+            if (others) carry(from, to, layout->channels, y, x, n);
+            load(alpha, at, from->pixel, last, from->dtype, n);
+            load(below, pixel_at(shade, y, x), shade->pixel, 0, shade->dtype, n);
+            for (int i = 0; i < n; i++) {
+                below[i] = (1 - alpha[i]) * (below[i] * strength);
+                after[i] = alpha[i] + below[i];
+            }
+            for (int k = 0; k < layout->count; k++) {
+                load(plane, at, from->pixel, layout->colors[k], from->dtype, n);
+                if (straight)
+                    for (int i = 0; i < n; i++) plane[i] *= alpha[i];
+                for (int i = 0; i < n; i++) plane[i] += below[i] * colors[k];
+                if (straight) straighten(plane, after, n);
+                store(pixel_at(to, y, x), to->pixel, layout->colors[k], plane, n);
+            }
+            store(pixel_at(to, y, x), to->pixel, last, after, n);
+        }
 }

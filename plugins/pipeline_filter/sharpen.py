@@ -17,6 +17,7 @@ from pipeline_core import AnyRaster, operation
 from pipeline_filter.arrays import NEAR
 from pipeline_filter.associated import as_floats, filtered, guides
 from pipeline_filter.detail import Change, changed
+from pipeline_filter.light import relief
 from pipeline_filter.weights import Weights, gaussian
 
 Amount = Annotated[float, Field(ge=0, le=100, description="0 leaves the image as it is, 1 doubles its detail")]
@@ -95,19 +96,19 @@ def emboss(
     the edge pixels are repeated, or the image tiles where it wraps.
     """
     colors, coverage = guides(image)
-    channels = range(len(image.channels))
     light = math.radians(angle)
     slope = amount * (-math.cos(light) * SOBEL + math.sin(light) * SOBEL.T)  # y points down
 
     def change(kernels: ModuleType, buffer: Any) -> Any:
-        def lit(values: Any, slopes: Any) -> Any:
+        def lit(values: Any, slopes: Any, out: Any) -> Any:
+            at = coverage[0] if coverage else None
+            if out is not None and relief(values, slopes, out, colors, at, middle):
+                return out
             result = slopes + middle
-            if coverage:
+            if at is not None:
                 # alpha * (sum of slope * neighbour's alpha * (neighbour's colour - own colour)), without a division
-                alpha, alpha_slope = values[..., coverage[0]], slopes[..., coverage[0]]
-                result *= kernels.spread(alpha, channels, len(channels))
-                result -= values * kernels.spread(alpha_slope, channels, len(channels))
-            return kernels.kept(result, values, sorted(set(channels) - set(colors)))
+                result = result * values[..., [at]] - values * slopes[..., [at]]
+            return kernels.kept(result, values, sorted(set(range(len(image.channels))) - set(colors)))
 
         return kernels.with_sums(lit, buffer, slope, image.wrap)
 
@@ -156,7 +157,7 @@ def _by_detail(
                 result += kernels.spread(middle * alpha, colors, count)
             return result
 
-        def combined(values: Any, blurred: Any) -> Any:
+        def combined(values: Any, blurred: Any, out: Any) -> Any:
             return kernels.kept((covered if coverage else opaque)(values, blurred), values, others)
 
         return kernels.with_sums(combined, buffer, (weights, weights), image.wrap)

@@ -17,11 +17,14 @@ where = torch.where
 
 
 def with_sums(
-    change: Callable[[Tensor, Tensor], Tensor], tensor: Tensor, weights: Weights | tuple[Weights, Weights], wrap: Wrap
+    change: Callable[[Tensor, Tensor, None], Tensor],
+    tensor: Tensor,
+    weights: Weights | tuple[Weights, Weights],
+    wrap: Wrap,
 ) -> Tensor:
-    """`change(values, weighted sums around them)`; weights as `correlate` or `separable` take them."""
+    """`change(values, weighted sums around them, None)`; weights as `correlate` or `separable` take them."""
     sums = separable(tensor, *weights, wrap) if isinstance(weights, tuple) else correlate(tensor, weights, wrap)
-    return change(tensor, sums)
+    return change(tensor, sums, None)
 
 
 def weighted(one: Tensor, factor: float, other: Tensor, other_factor: float, plus: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -182,3 +183,13 @@ def test_fog_takes_its_depth_from_a_second_picture() -> None:
     np.testing.assert_array_equal(result.array[0, 0, :, 0], [1, 0.5])
     with pytest.raises(OperationError, match="size of the image"):
         fog(image, depths(1, 2, 3))
+
+
+@pytest.mark.parametrize("softness", [0.0, 0.25])
+@pytest.mark.parametrize("ends", [(0.2, 0.6), (-np.inf, 0.5), (0.5, np.inf), (0.3, 0.3)])
+def test_compiled_ranges_of_depth_are_what_formulas_give(
+    ends: tuple[float, float], softness: float, as_formulas: Callable[..., None]
+) -> None:
+    as_formulas(
+        lambda image: depth_to_mask(image, near=ends[0], far=ends[1], softness=softness), ("Y", "ABRGZ"), within=1e-5
+    )

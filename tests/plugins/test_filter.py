@@ -493,6 +493,10 @@ def test_equalizing_luma_keeps_the_differences_of_the_colours() -> None:
     assert close_to(f.equalize(swapped).array[..., ::-1], found, 1e-4)  # luma rounds otherwise
 
 
+def test_compiled_emboss_gives_what_formulas_give(as_formulas: Callable[..., None]) -> None:
+    as_formulas(lambda image: f.emboss(image, angle=20, amount=3), ("Y", "RGB", "RGBA", "ABRGZ"))
+
+
 @pytest.mark.parametrize("by", ["luma", "each"])
 def test_compiled_equalize_gives_what_formulas_give(by: Any, as_formulas: Callable[..., None]) -> None:
     as_formulas(lambda image: f.equalize(image, by=by), within=5e-6)

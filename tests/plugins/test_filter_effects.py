@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from pipeline_filter import bloom, blur, drop_shadow, pixelize, vignette
@@ -115,3 +118,14 @@ def test_a_shadow_on_premultiplied_and_on_gray() -> None:
     assert shown.tolist() == pytest.approx([0.7152, 0.6])
     with pytest.raises(OperationError, match="without alpha there is no figure"):
         drop_shadow(picture())
+
+
+@pytest.mark.parametrize("by", [(3, -2), (-400, 1), (2, 4000)])
+@pytest.mark.parametrize("wrap", [(False, False), (True, False), (True, True)])
+def test_compiled_shadows_are_what_formulas_give(
+    wrap: tuple[bool, bool], by: tuple[int, int], as_formulas: Callable[..., None]
+) -> None:
+    params: Any = {"x": by[0], "y": by[1], "sigma": 1.5, "color": (0.2, 0.4, 0.1, 0.9)}
+    as_formulas(
+        lambda image: drop_shadow(image.with_buffer(image.buffer, wrap=wrap), **params), ("YA", "RGBA", "ABRGZ")
+    )
