@@ -74,19 +74,23 @@ INLINE const float *row_of(const Picture *picture, ptrdiff_t y, ptrdiff_t from, 
     if (y < 0 || y >= picture->height) y = modulo(y, picture->height);
     int inside = from >= 0 && to <= picture->width;
     if (pixels->dtype == FLOAT32 && alpha < 0 && inside) return (const float *)pixel_at(pixels, y, from);
-    float *at = room;
-    for (ptrdiff_t x = from; x < to;) {
-        ptrdiff_t column = inside ? x : modulo(x, picture->width);
-        ptrdiff_t count = to - x < picture->width - column ? to - x : picture->width - column;
-        load_row(at, pixel_at(pixels, y, column), pixels->dtype, count * channels);
-        at += count * channels, x += count;
-    }
     ptrdiff_t samples = (to - from) * channels;
-    if (alpha == 3 && channels == 4) {
+    int in_order = alpha == 3 && channels == 4;
+    const float *at = room;
+    if (in_order && pixels->dtype == FLOAT32 && inside)
+        at = (const float *)pixel_at(pixels, y, from);
+    else
+        for (ptrdiff_t x = from; x < to;) {
+            ptrdiff_t column = inside ? x : modulo(x, picture->width);
+            ptrdiff_t count = to - x < picture->width - column ? to - x : picture->width - column;
+            load_row(room + (x - from) * channels, pixel_at(pixels, y, column), pixels->dtype, count * channels);
+            x += count;
+        }
+    if (in_order) {
         Picks is_alpha;
         for (int i = 0; i < LANES; i++) is_alpha[i] = (i & 3) == 3 ? -1 : 0;
         for (ptrdiff_t i = 0; i < samples; i += LANES) {
-            Lanes values = VECTOR(room + i);
+            Lanes values = lanes_at(at + i, samples - i);
             VECTOR(room + i) = values * pick(is_alpha, all(1), alpha_of(values));
         }
     } else if (alpha >= 0)
