@@ -15,17 +15,22 @@ from __future__ import annotations
 import copy
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image as Picture
-from pipeline_models.networks import make
+from pipeline_models.gan.sample import gan_sample
+from pipeline_models.load import load_model
+from pipeline_models.networks import build, make
 from pipeline_models.vision.distances import sliced_wasserstein
 from pipeline_models.vision.pyramid import laplacian, patches
+from pipeline_texture.tiling import seam_score
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, leaky_relu, normalize
 
+from pipeline_core import Model
 from training.course import OUT, Course, cost, follow, options, prepare
 from training.crops import Crops
 from training.weights import write_model
@@ -47,6 +52,8 @@ LEVELS, PATCH, PATCHES, DIRECTIONS = 5, 7, 2048, 96
 STATISTICS = 1.0
 """Weight of the distance of statistics beside the discriminators' say."""
 AVERAGING = 0.998
+SEEDS, SIZES = 32, ((256, 256), (128, 192), (64, 64))
+"""That seams are measured on."""
 Pictures = dict[int, Tensor]
 
 
@@ -232,6 +239,29 @@ def figures(network: nn.Module) -> dict[str, dict[str, float]]:
     return found
 
 
+def seams(model: Model) -> dict[str, dict[str, float]]:
+    """Steps across the seams of what tiles, to those inside (`seam_score`), over seeds and sizes."""
+    found = {}
+    for label in LABELS:
+        ratios: dict[str, list[float]] = {"x": [], "y": []}
+        for seed in range(SEEDS):
+            for width, height in SIZES:
+                made = gan_sample(model, seed=seed, label=label, width=width, height=height, wrap=True)
+                for axis, _, _, ratio, _ in seam_score(made).rows:
+                    ratios[str(axis)].append(float(ratio or 0))
+        told = {f"{axis}, {name}": of(ratios[axis]) for axis in ratios for name, of in (("mean", fmean), ("most", max))}
+        found[label] = {name: round(value, 2) for name, value in told.items()}
+    return found
+
+
+def measured(model: Model, network: nn.Module, **told: Any) -> Model:
+    """Writes the network with its figures; the model in the file is what is measured."""
+    figures_of, seams_of = figures(network), seams(model)
+    found: dict[str, Any] = {label: {**figures_of[label], "seam to interior": seams_of[label]} for label in LABELS}
+    found["on"] = f"distances times 1000 to 16 crops; {SEEDS} seeds, {', '.join(f'{w}x{h}' for w, h in SIZES)}"
+    return write_model(NAME, network, figures=found, **told)
+
+
 def _distance(one: Tensor, other: Tensor) -> float:
     generator = torch.Generator().manual_seed(2)
     found = []
@@ -248,29 +278,30 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 def main() -> None:
     parser = options(50, 6, __doc__)
-    parser.add_argument("--figures", action="store_true", help="measure the model that is there")
+    parser.add_argument("--figures", action="store_true", help="train nothing: measure the model that is there")
     parser.add_argument("--sheets", type=Path, help="folder for pictures to look at while it trains")
     given = parser.parse_args()
     prepare(given, 3)
     if given.figures:
-        from pipeline_models.load import load_model
-        from pipeline_models.networks import build
-
-        print(figures(build(load_model(name=NAME))))
+        model = load_model(name=NAME)
+        kept = {
+            key: value for key, value in model.manifest.items() if key in ("task", "data", "script", "color", "cost")
+        }
+        model = measured(model, build(model), architecture=model.architecture, config=CONFIG, **kept)
+        print(model, model.manifest["figures"])
         return
     network, steps = train(given)
     network.cpu().eval()
-    found = figures(network)
-    model = write_model(
-        NAME, network, architecture="texture_pyramid", config=CONFIG,
-        task="make textures of a material, of any size, seamless where wanted",
-        data="scikit-image's pictures brick, grass and gravel (public domain), the lowest quarter of each held back",
-        script="python -m training.textures", figures=found, color="srgb_rec709_scene", folder=given.weights,
-        **cost(given, steps),
-    )  # fmt: skip
+    told: dict[str, Any] = {
+        "architecture": "texture_pyramid", "config": CONFIG,
+        "task": "make textures of a material, of any size, seamless where wanted",
+        "data": "scikit-image's pictures brick, grass and gravel (public domain), the lowest quarter of each held back",
+        "script": "python -m training.textures", "color": "srgb_rec709_scene", "folder": given.weights, **cost(given, steps),
+    }  # fmt: skip
+    model = measured(write_model(NAME, network, figures={}, **told), network, **told)
     if given.sheets:
         sheet(network, given.sheets / f"{NAME}.png")
-    print(model, found)
+    print(model, model.manifest["figures"])
 
 
 if __name__ == "__main__":

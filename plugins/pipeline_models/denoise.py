@@ -99,7 +99,7 @@ def measured(image: Image) -> float:
         shown = straight.channel("A")[..., : color.shape[-2] : 2, : color.shape[-1] : 2] > 0
         sizes = sizes[shown.expand_as(sizes)]
     # Each difference is of four numbers, so it is twice as wide as one.
-    return min(STRONGEST, float(sizes.median()) / (2 * NORMAL)) if sizes.numel() else 0.0
+    return min(STRONGEST, float(sizes.nanmedian()) / (2 * NORMAL)) if sizes.numel() else 0.0
 
 
 def _bundled() -> Model:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 from pipeline_models import networks
+from pipeline_models.denoise import denoise_model
 from pipeline_models.upscale import tiles
 from pipeline_models.upscale.super_resolve import super_resolve
 from pipeline_transform.scaling import resize
@@ -148,6 +149,18 @@ def test_fitting_tiles_fit_and_read_less_than_square_ones(size: tuple[int, int],
         assert max(bytes_of(*sides) for sides in found) <= most
         assert sum(h * w for h, w in found) <= sum(h * w for h, w in read((square, square)))
     assert tiles.fitting(size, 1, cost, margin, multiple) == (max(16, multiple),) * 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_stays_where_it_is(value: float) -> None:
+    image = picture()
+    broken = image.array.copy()
+    broken[0, 20, 30, 1] = value
+    for operation, factor in ((super_resolve, 2), (denoise_model, 1)):
+        found = operation(image.with_buffer(broken)).array
+        lost = np.argwhere(~np.isfinite(found[0]).all(-1))
+        assert len(lost)
+        assert (np.abs(lost - [20 * factor, 30 * factor]) <= 2 * factor).all()
 
 
 def test_overlap_takes_the_place_of_what_the_network_needs() -> None:

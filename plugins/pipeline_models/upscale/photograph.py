@@ -67,7 +67,7 @@ def _straight(image: Image) -> Tensor:
 def _enlarge_color(color: Tensor, enlarger: Enlarger, linear: bool) -> Tensor:
     edges = color.new_tensor([-enlarger.beyond, 1 + enlarger.beyond])
     low, high = (decoded(edges) if linear and enlarger.beyond else edges).tolist()
-    known = color.clamp(low, high)
+    known = color.nan_to_num(0.0).clamp(low, high)  # what is no number comes back below, and goes no farther
     found = _by_network(encoded(known) if linear else known, enlarger)
     if linear:
         found = decoded(found)
