@@ -33,7 +33,11 @@ def noise(network: nn.Module, rows: int, columns: int) -> torch.Tensor:
 def test_it_knows_its_materials_and_says_how_it_was_made() -> None:
     model = load_model(name="textures")
     assert tuple(model.config["labels"]) == MATERIALS
-    assert set(model.manifest["figures"]) == set(MATERIALS)
+    figures = model.manifest["figures"]
+    assert set(figures) == {*MATERIALS, "on"}
+    for name in MATERIALS:
+        assert figures[name]["made to held back"] <= 2 * figures[name]["real to held back"]
+        assert max(figures[name]["seam to interior"].values()) <= 1.1
 
 
 @pytest.mark.parametrize("label", range(len(MATERIALS)))
