@@ -201,7 +201,11 @@ def test_the_material_lies_beside_its_list(folder: Path) -> None:
 
     from pipeline_io import load_image
 
-    pipeline_core.run(folder / "seamless-texture.yaml", only=["material"], save=True, device="cpu", cache=False)
+    pipeline_core.run(
+        folder / "seamless-texture.yaml", only=["material", "seams"], save=True, device="cpu", cache=False
+    )
+    seams = (folder / "out" / "texture-seams.csv").read_text().splitlines()[1:]
+    assert all(float(row.split(",")[3]) <= 1.1 for row in seams)
     listed = json.loads((folder / "out" / "texture.json").read_text())["images"]
     assert [entry["name"] for entry in listed] == ["base_color", "normal", "orm", "height"]
     assert [entry["srgb"] for entry in listed] == [True, False, False, False]
