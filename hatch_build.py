@@ -1,9 +1,11 @@
 """Builds the plugins' kernels in C where there is a compiler; without one the same is computed in Python, slower."""
 
+import os
 import re
 import runpy
 import subprocess
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,20 @@ class Kernels(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
-        kernels = runpy.run_path(str(root / "pipeline_core" / "kernels.py"))
-        for source in sorted([*root.glob("plugins/*/kernels.c"), root / "pipeline_core" / "kernels.c"]):
+        compile_kernels = runpy.run_path(str(root / "pipeline_core" / "kernels.py"))["compile_kernels"]
+
+        def build(source: Path) -> Path | None:
             try:
-                built = kernels["compile_kernels"](source)
+                return Path(compile_kernels(source))
             except (OSError, subprocess.CalledProcessError) as error:
                 said = getattr(error, "stderr", None) or error
                 self.app.display_warning(f"{source.parent.name} goes without its kernels in C: {said}")
-                continue
-            build_data["artifacts"].append(built.relative_to(root).as_posix())
+                return None
+
+        sources = [root / "pipeline_core" / "kernels.c", *sorted(root.glob("plugins/*/kernels.c"))]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            built = [library for library in pool.map(build, sources) if library is not None]
+        if built:
+            build_data["artifacts"] += [library.relative_to(root).as_posix() for library in built]
             build_data["pure_python"] = False
-            build_data["infer_tag"] = False
             build_data["tag"] = f"py3-none-{re.sub('[-.]', '_', sysconfig.get_platform())}"  # they know no Python
