@@ -19,7 +19,7 @@ from pipeline_core import Color, Image, OperationError, operation
 _LUMA = np.array(REC709_LUMA)
 
 
-@operation(version=2, support=0, aliases=("HueShift", "hue_rotate"))
+@operation(version=3, support=0, aliases=("HueShift", "hue_rotate"))
 def hue_shift(
     image: Image, *, degrees: Annotated[float, Field(description="120 turns red to green, and green to blue")]
 ) -> Image:
@@ -34,7 +34,7 @@ def hue_shift(
     return mix(image, _hue_rotation(degrees))
 
 
-@operation(version=2, support=0, aliases=("color_temperature", "chromatic_adaptation"))
+@operation(version=3, support=0, aliases=("color_temperature", "chromatic_adaptation"))
 def white_balance(
     image: Image,
     *,

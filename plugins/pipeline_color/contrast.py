@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline_color.pointwise import Array, on_colors
+from pipeline_color.lines import on_lines
+from pipeline_color.pointwise import on_colors
 from pipeline_color.power import raised
 from pipeline_core import Image, operation
 
 
-@operation(version=2, support=0, aliases=("change_contrast", "brightness_contrast"))
+@operation(version=3, support=0, aliases=("change_contrast", "brightness_contrast"))
 def contrast(
     image: Image,
     *,
@@ -34,9 +35,6 @@ def contrast(
     black stays black.
     """
 
-    def change(color: Array) -> Array:
-        changed = color * amount if curve == "line" else pivot * raised(color / pivot, float(amount))
-        changed += brightness + (pivot * (1 - amount) if curve == "line" else 0)
-        return changed
-
-    return on_colors(image, change)
+    if curve == "line":
+        return on_lines(image, amount, brightness + pivot * (1 - amount))
+    return on_colors(image, lambda color: pivot * raised(color / pivot, float(amount)) + brightness)

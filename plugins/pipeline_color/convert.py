@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
-from pipeline_color.mixing import layers, mixed
+from pipeline_color.mixing import layers, mix, mixed
 from pipeline_color.pointwise import Array, namespace, on_colors, picked, to_luma
 from pipeline_color.power import power
 from pipeline_color.primaries import XYZ, between
@@ -24,7 +24,7 @@ AnyColor = SceneColor | Literal["data", "unknown"]
 """Those, and what is no colour or of none known."""
 
 
-@operation(version=2, support=0, aliases=("linearize", "colorspace", "convert_to_profile", "tocolorspace"))
+@operation(version=3, support=0, aliases=("linearize", "colorspace", "convert_to_profile", "tocolorspace"))
 def color_convert(image: Image, *, to: SceneColor) -> Image:
     """Convert an image to another colour space.
 
@@ -46,13 +46,15 @@ def color_convert(image: Image, *, to: SceneColor) -> Image:
     decode, encode = _CURVES[curve][0], _CURVES[to_curve][1]
     triples = [] if primaries == to_primaries else layers(image, gray_too=XYZ in (primaries, to_primaries))
 
+    matrix = between(primaries, to_primaries)
+
     def change(color: Array) -> Array:
         linear = _mirrored(color, decode)
         for where in triples:
-            linear = mixed(linear, where, between(primaries, to_primaries))
+            linear = mixed(linear, where, matrix)
         return _mirrored(linear, encode)
 
-    converted = on_colors(image, change)
+    converted = mix(image, matrix, triples) if curve == to_curve == "lin" else on_colors(image, change)
     return converted.with_buffer(converted.buffer, color=to)
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from pipeline_color.lines import on_lines, times
 from pipeline_color.mixing import mix
-from pipeline_color.pointwise import Array, column, on_colors, on_values
+from pipeline_color.pointwise import Array, column, on_colors
 from pipeline_color.power import raised
 from pipeline_color.straight import REC709_LUMA, per_channel
 from pipeline_core import Image, OperationError, operation
@@ -17,7 +18,7 @@ Channels = float | Annotated[list[float], Field(min_length=3, max_length=3)]
 """One number, or one for each of R, G and B."""
 
 
-@operation(support=0, aliases=("lift_gamma_gain", "mulc", "addc"))
+@operation(version=2, support=0, aliases=("lift_gamma_gain", "mulc", "addc"))
 def grade(
     image: Image,
     *,
@@ -52,13 +53,16 @@ def grade(
         slopes.append(factor * (high - low) / (white - black))
         offsets.append(plus + low - slopes[-1] * black)
 
+    if all(one == 1 for one in numbers["gamma"]):
+        return on_lines(image, slopes, offsets)
+
     def change(color: Array) -> Array:
         return _power(color * column(slopes, color) + column(offsets, color), numbers["gamma"])
 
     return on_colors(image, change)
 
 
-@operation(support=0, aliases=("EXPTool", "stops"))
+@operation(version=2, support=0, aliases=("EXPTool", "stops"))
 def exposure(
     image: Image, *, stops: Annotated[float, Field(ge=-64, le=64, description="+1 doubles the light")]
 ) -> Image:
@@ -67,10 +71,10 @@ def exposure(
     Convention: the values are multiplied as they are; that is exposure on linear light (`color_convert` first).
     """
     # No alpha to divide out: a factor is the same for associated and straight values.
-    return on_values(image, lambda color: color * 2.0**stops)
+    return times(image, 2.0**stops)
 
 
-@operation(version=2, support=0, aliases=("saturate",))
+@operation(version=3, support=0, aliases=("saturate",))
 def saturation(
     image: Image, *, amount: Annotated[float, Field(ge=0, description="0 gray, 1 unchanged, 2 twice as far from gray")]
 ) -> Image:
@@ -95,7 +99,7 @@ def gamma(image: Image, *, value: Annotated[Channels, Field(description="above 1
     return on_colors(image, lambda color: _power(color, exponents))
 
 
-@operation(version=2, support=0, aliases=("input_levels", "black_and_white_point"))
+@operation(version=3, support=0, aliases=("input_levels", "black_and_white_point"))
 def levels(
     image: Image,
     *,
@@ -123,7 +127,7 @@ def levels(
     if all(one == 1 for one in exponents):
         slopes = [target / length for target, length in zip(targets, ranges, strict=True)]
         offsets = [start - slope * black for start, slope, black in zip(floor, slopes, low, strict=True)]
-        return on_colors(image, lambda color: color * column(slopes, color) + column(offsets, color))
+        return on_lines(image, slopes, offsets)
 
     def change(color: Array) -> Array:
         part = _power((color - column(low, color)) / column(ranges, color), exponents)
@@ -135,10 +139,10 @@ def levels(
 @operation(support=0, aliases=("negative", "ImageInvert"))
 def invert(image: Image) -> Image:
     """Turn light to dark and colours to their opposites: 1 - value. Alpha stays."""
-    return on_colors(image, lambda color: 1 - color)
+    return on_lines(image, -1.0, 1.0)
 
 
-@operation(support=0, aliases=("clip",))
+@operation(version=2, support=0, aliases=("clip",))
 def clamp(image: Image, *, low: float = 0.0, high: float = 1.0) -> Image:
     """Limit colour to a range. Alpha stays.
 
@@ -146,7 +150,7 @@ def clamp(image: Image, *, low: float = 0.0, high: float = 1.0) -> Image:
     """
     if low > high:
         raise OperationError(f"low is {low:g}, high is {high:g}: low must not be above high")
-    return on_colors(image, lambda color: color.clip(low, high))
+    return on_lines(image, 1.0, 0.0, low, high)
 
 
 def _power(color: Array, gammas: list[float]) -> Array:

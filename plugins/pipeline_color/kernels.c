@@ -1,5 +1,70 @@
-/* Tables looked up: curves of each channel, and cubes of R, G and B together. */
+/* Lines and matrices; and tables looked up: curves of each channel, and cubes of R, G and B together. */
 #include <colors.h>
+
+/* --- lines and matrices --------------------------------------------------------------------------------------------- */
+
+/* Each straight colour times a slope, plus an offset, held within low and high. */
+KERNEL(scaled)(const Pixels *from, const Pixels *to, const Layout *layout, const float *slopes, const float *offsets,
+               float low, float high, ptrdiff_t height, ptrdiff_t width) {
+    Plane planes[3], given, alpha;
+    int associated = layout->alpha >= 0;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            const char *at = pixel_at(from, y, x);
+            if (layout->channels == 1 && from->dtype == FLOAT32 && from->pixel == sizeof(float)) {
+                const float *values = (const float *)at;
+                float *out = (float *)pixel_at(to, y, x);
+                for (int i = 0; i < n; i++) {
+                    float value = values[i] * slopes[0] + offsets[0];
+                    value = value < low ? low : value;
+                    out[i] = value > high ? high : value;
+                }
+                continue;
+            }
+            if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
+            if (associated) load(alpha, at, from->pixel, layout->alpha, from->dtype, n);
+            for (int first = 0; first < layout->count; first += 3) {
+                Layout some = {layout->channels, layout->count - first < 3 ? layout->count - first : 3,
+                               layout->colors + first, layout->alpha};
+                for (int k = 0; k < some.count; k++) {
+                    float *plane = planes[k], slope = slopes[first + k], offset = offsets[first + k];
+                    load(plane, at, from->pixel, some.colors[k], from->dtype, n);
+                    if (associated) {
+                        for (int i = 0; i < n; i++) given[i] = plane[i];
+                        straighten(plane, alpha, n);
+                    }
+                    for (int i = 0; i < n; i++) {
+                        float value = plane[i] * slope + offset;
+                        value = value < low ? low : value;
+                        plane[i] = value > high ? high : value;
+                    }
+                    if (associated) associate(plane, given, alpha, n);
+                }
+                store_colors(planes, to, &some, y, x, n);
+            }
+        }
+}
+
+/* R, G and B of each layer times a matrix: the same for associated and straight values. */
+KERNEL(mixed)(const Pixels *from, const Pixels *to, const Layout *layout, const float *m, ptrdiff_t height,
+              ptrdiff_t width) {
+    Plane planes[3], found[3];
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
+            for (int first = 0; first < layout->count; first += 3) {
+                Layout triple = {layout->channels, 3, layout->colors + first, -1};
+                for (int k = 0; k < 3; k++)
+                    load(planes[k], pixel_at(from, y, x), from->pixel, triple.colors[k], from->dtype, n);
+                for (int k = 0; k < 3; k++)
+                    for (int i = 0; i < n; i++)
+                        found[k][i] = planes[0][i] * m[3 * k] + planes[1][i] * m[3 * k + 1] + planes[2][i] * m[3 * k + 2];
+                store_colors(found, to, &triple, y, x, n);
+            }
+        }
+}
 
 /* --- curves --------------------------------------------------------------------------------------------------------- */
 

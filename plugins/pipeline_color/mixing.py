@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline_color import compiled
 from pipeline_color.pointwise import Array, namespace, on_values, product
 from pipeline_color.primaries import Matrix
 from pipeline_color.straight import color_channels
@@ -43,6 +44,9 @@ def mixed(color: Array, where: list[int], matrix: Matrix) -> Array:
 def mix(image: Image, matrix: Matrix, triples: list[list[int]] | None = None) -> Image:
     """The image with every layer's R, G and B times a matrix: the same for associated and straight values."""
     triples = layers(image) if triples is None else triples
+    colors = image.color_indices
+    if triples and (done := compiled.mixed(image, matrix, [[colors[i] for i in where] for where in triples])):
+        return done
 
     def change(color: Array) -> Array:
         for where in triples:

@@ -320,3 +320,21 @@ def test_convention_gray_is_rec_709_and_back_is_equal_channels() -> None:
 def test_refusals(call: Callable[[], Image], message: str) -> None:
     with pytest.raises(OperationError, match=message):
         call()
+
+
+LINES: dict[str, Callable[[Image], Image]] = {
+    "exposure": lambda image: exposure(image, stops=1.3),
+    "levels": lambda image: levels(image, in_low=0.1, in_high=[0.7, 0.8, 0.9], out_low=0.05),
+    "grade": lambda image: grade(image, gain=1.3, offset=-0.1),
+    "contrast": lambda image: contrast(image, amount=1.4, brightness=0.1),
+    "invert": invert,
+    "clamp": lambda image: clamp(image, low=0.2, high=0.7),
+    "hue_shift": lambda image: hue_shift(image, degrees=50),
+    "saturation": lambda image: saturation(image, amount=1.4),
+    "color_convert": lambda image: color_convert(set_color(image, color=LINEAR), to="lin_ap1_scene"),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_compiled_lines_and_matrices_are_what_formulas_give(name: str, as_formulas: Callable[..., None]) -> None:
+    as_formulas(LINES[name])
