@@ -77,3 +77,16 @@ def empty(shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray[Any, Any]
     if math.prod(shape) * np.dtype(dtype).itemsize < LARGE:
         return np.empty(shape, dtype)
     return pool.empty(shape, dtype)
+
+
+KEPT = 31 << 20
+"""The largest block of freed memory that the C library keeps for later."""
+
+
+def keep_freed_memory() -> None:
+    """Files and strips come and go in blocks of some MiB, and to get them from the system each time is dear.
+
+    The C library keeps what is freed once it has seen a block of such a size come and go (mallopt(3) on the dynamic
+    M_MMAP_THRESHOLD); the pages of this one are never touched.
+    """
+    np.empty(KEPT, np.uint8)

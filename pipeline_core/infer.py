@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_core.buffers import keep_freed_memory
 from pipeline_core.errors import GraphError, OperationError, PluginError, Problem
 from pipeline_core.graph import Graph, Node
 from pipeline_core.image import Image, Raster
@@ -28,6 +29,7 @@ RASTERS = frozenset(("Image", "Mask"))
 
 def infer(graph: Graph, names: Sequence[str]) -> dict[str, Facts]:
     """The facts of the outputs of these nodes (in topological order). GraphError with every mismatch found."""
+    keep_freed_memory()  # headers are in files, which are read for them
     facts: dict[str, Facts] = {}
     known: dict[Any, Facts | OperationError] = {}
     problems: list[Problem] = []

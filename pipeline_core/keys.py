@@ -155,14 +155,12 @@ def digest_file(path: Path) -> str:
     """blake3 of a file's content. OSError where it can't be read."""
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if 64 * CHUNK < size <= MAPPED:
-            return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
-        # What is mapped counts as memory of ours, and what is read whole is fresh memory.
-        portion = 64 * CHUNK if size > MAPPED else CHUNK // 4
-        if size <= portion:
+        if size <= CHUNK // 4:
             return blake3(file.read()).hexdigest()
-        hasher = blake3(max_threads=blake3.AUTO if size > MAPPED else 1)
-        chunk = memoryview(bytearray(portion))
+        hasher = blake3(max_threads=blake3.AUTO if size > 64 * CHUNK else 1)
+        if size <= MAPPED:  # in one go, without the interpreter's lock
+            return hasher.update_mmap(path).hexdigest()
+        chunk = memoryview(bytearray(64 * CHUNK))  # what is mapped counts as memory of ours
         while read := file.readinto(chunk):
             hasher.update(chunk[:read])
         return hasher.hexdigest()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline_core.errors import GraphError, Problem, did_you_mean, listing
 from pipeline_core.garbage import held
@@ -16,6 +18,7 @@ from pipeline_core.schema import show
 if TYPE_CHECKING:
     from pipeline_core.infer import Facts
 
+T = TypeVar("T")
 Source = tuple[int, int]
 """(index of a step, position of its output)"""
 
@@ -128,7 +131,9 @@ def make_plan(
     roots = [target.encoder if save and target.encoder else target.link.node for target in targets]
     names = _in_order(graph, roots)
     index = {name: i for i, name in enumerate(names)}
-    files, problems = _read_files(graph, names)
+    paths = _paths(graph, names)
+    files_read = _beside(lambda: _read_files(paths)) if paths else lambda: ({}, {})
+    problems: list[Problem] = []
     facts: Mapping[str, Facts] = {}
     if with_facts:
         from pipeline_core.infer import infer
@@ -136,11 +141,12 @@ def make_plan(
         try:
             facts = infer(graph, names)
         except GraphError as error:
-            if problems:  # a file that is not there explains itself better than the inference that missed it
-                blamed = {problem.location for problem in problems}
-                problems += [problem for problem in error.problems if not _same_line(problem, blamed)]
-            else:
-                problems = list(error.problems)
+            problems += error.problems
+    files, reasons = files_read()
+    if reasons:  # a file that is not there explains itself better than the inference that missed it
+        missing = [_missing(why, path, *place, graph) for path, why in reasons.items() for place in paths[path]]
+        blamed = {problem.location for problem in missing}
+        problems = [*missing, *(problem for problem in problems if not _same_line(problem, blamed))]
     if problems:
         raise GraphError(problems=problems)
     identities: dict[int, bytes] = {}
@@ -200,27 +206,47 @@ def _in_order(graph: Graph, roots: Sequence[str]) -> list[str]:
     return list(order)
 
 
-def _read_files(graph: Graph, names: Sequence[str]) -> tuple[dict[Path, FileState], list[Problem]]:
-    """Every file that the params name, read once and digested."""
-    states: dict[Path, FileState] = {}
-    problems: list[Problem] = []
+def _paths(graph: Graph, names: Sequence[str]) -> dict[Path, list[tuple[Node, str]]]:
+    """Every path in the params, with the nodes and their params that have it."""
+    found: dict[Path, list[tuple[Node, str]]] = {}
     for name in names:
         node = graph.nodes[name]
         for param, value in node.params.items():
             for path in paths_in(value):
-                if path in states:
-                    continue
-                try:
-                    states[path] = read_state(path)
-                except (OSError, ValueError) as error:
-                    reason = (
-                        "file not found"
-                        if isinstance(error, FileNotFoundError)
-                        else getattr(error, "strerror", None) or str(error)
-                    )
-                    message = f"node '{name}', param '{param}': {reason}: {_shown(path, graph)}"
-                    problems.append(Problem(message, graph.where(node, "params", param)))
-    return states, problems
+                found.setdefault(path, []).append((node, param))
+    return found
+
+
+def _read_files(paths: Iterable[Path]) -> tuple[dict[Path, FileState], dict[Path, str]]:
+    """Every file, read once and digested; why others can't be."""
+    states: dict[Path, FileState] = {}
+    reasons: dict[Path, str] = {}
+    for path in paths:
+        try:
+            states[path] = read_state(path)
+        except (OSError, ValueError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            reasons[path] = "file not found" if missing else getattr(error, "strerror", None) or str(error)
+    return states, reasons
+
+
+def _beside(job: Callable[[], T]) -> Callable[[], T]:
+    """Begins a job in a thread of its own; what is returned waits for what it gives, or raises."""
+    done: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(job())
+        except BaseException as error:  # told to whoever waits
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return done.result
+
+
+def _missing(reason: str, path: Path, node: Node, param: str, graph: Graph) -> Problem:
+    message = f"node '{node.name}', param '{param}': {reason}: {_shown(path, graph)}"
+    return Problem(message, graph.where(node, "params", param))
 
 
 def _shown(path: Path, graph: Graph) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -254,11 +255,14 @@ def import_operations(name: str) -> dict[str, Operation]:
 
 
 def import_functions(name: str) -> list[Callable[..., Any]]:
-    """Imports one plugin and asks its hook. PluginError, naming the plugin, whatever goes wrong in it."""
+    """Imports one plugin and asks its hook, once. PluginError, naming the plugin, whatever goes wrong in it."""
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise PluginError(str(error) if isinstance(error, ImportError) else _named(error)) from error
+    known, functions = _asked.get(name, (None, []))
+    if known is module:
+        return functions
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     if os.environ.get("PIPELINE_TRACE"):
@@ -271,7 +275,12 @@ def import_functions(name: str) -> list[Callable[..., Any]]:
         raise PluginError(f"its hook failed: {_named(error)}") from error
     if not functions:
         raise PluginError("it offers nothing; write '@hookimpl def operations(): return [...]'")
+    _asked[name] = module, functions
     return functions
+
+
+_asked: dict[str, tuple[ModuleType, list[Callable[..., Any]]]] = {}
+"""Plugins that were imported, with what their hooks gave."""
 
 
 def _named(error: BaseException) -> str:

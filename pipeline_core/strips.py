@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline_core.buffers import pool
+from pipeline_core.buffers import keep_freed_memory, pool
 from pipeline_core.call import checked, restored, without_gradients
 from pipeline_core.devices import torch_if_loaded
 from pipeline_core.errors import Cancelled, PipelineError
@@ -36,8 +36,6 @@ from pipeline_core.values import is_tensor
 
 Values = tuple[Any, ...]
 
-KEPT = 31 << 20
-"""The largest block of freed memory that the C library keeps for later."""
 PROBES = 2
 """Strips that tell what each step takes, where a cache asks; the last of them counts."""
 
@@ -104,7 +102,7 @@ def carry_out(
     besides the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. `sinks` take the rows of the
     steps that write a file. NotInStrips where it can't be done this way, nothing is lost then but time; FileFailed.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     try:
         return _Strips(members, outputs, given, sinks or {}, rows).carry_out(jobs, worth_keeping, told)
     finally:
@@ -399,15 +397,6 @@ class _Strips:
         with self.turns:
             self.written += 1
             self.turns.notify_all()
-
-
-def _keep_freed_memory() -> None:
-    """Strips come and go in blocks of a few MiB, and to get them from the system each time is dear.
-
-    The C library keeps what is freed once it has seen a block of such a size come and go (mallopt(3) on the dynamic
-    M_MMAP_THRESHOLD); the pages of this one are never touched.
-    """
-    np.empty(KEPT, np.uint8)
 
 
 class _in_one_thread:  # noqa: N801  a context manager, read as one
