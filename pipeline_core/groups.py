@@ -30,7 +30,8 @@ LONGEST = 64
 STREAMED = 512 << 20
 """Bytes of a picture in floats from which its rows are read from its file, or written to it, as they are needed.
 
-Smaller ones are decoded and encoded whole: that is faster, on all cores.
+Smaller ones are decoded and encoded whole: that is faster, on all cores. But where a file's rows come as fast as that, it is read by
+rows from `SMALL` on.
 """
 RASTERS = frozenset(("Image", "Mask"))
 
@@ -136,12 +137,15 @@ def _rows(plan: Plan, step: Step, loaded: Operation, params: Mapping[str, Any]) 
             return None
     known = itertools.chain(step.facts, *values.values())
     sizes = [bytes_in_floats(fact) for fact in known if isinstance(fact, Raster)]
-    if max(sizes, default=0) <= (SMALL if values and not step.is_encoder else STREAMED):
+    largest = max(sizes, default=0)
+    if largest <= (STREAMED if step.is_encoder else SMALL):
         return None
     rule = loaded.facts.rows
     assert rule is not None
     found: Rows | RowFile | None = rule(*loaded.arguments(values), **params)
-    return found if isinstance(found, Rows) or step.is_encoder else None
+    if isinstance(found, Rows):
+        return found if values or found.cheap or largest > STREAMED else None
+    return found if step.is_encoder else None
 
 
 def _whole_after_all(group: Group, plan: Plan) -> list[int]:

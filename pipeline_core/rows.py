@@ -35,6 +35,7 @@ class Rows:
               they tile downwards
     close     called when no more rows are asked for
     downward  a file that is read from the top: going up would begin anew
+    cheap     of a file: its rows come one after the other as fast as all at once, so that smaller pictures are read like that, too
 
     Rows are asked for in any order, several strips side by side; of an operation without inputs, which reads a file, one
     at a time.
@@ -45,6 +46,7 @@ class Rows:
     needs: Callable[[int, int], Span] = _same_rows
     close: Callable[[], None] = _nothing
     downward: bool = False
+    cheap: bool = False
 
 
 class RowWriter(Protocol):

@@ -41,10 +41,14 @@ class RowReader:
     `facts` is a stand-in: size, channels, type, colour, alpha and texts, no memory. Not for several threads at once.
     """
 
-    def __init__(self, facts: Image, read: Read, unit: int, closing: ExitStack, *, downward: bool = False) -> None:
+    def __init__(
+        self, facts: Image, read: Read, unit: int, closing: ExitStack, *, downward: bool = False, cheap: bool = False
+    ) -> None:
         self.facts = facts
         self.downward = downward
         """Whether going up begins anew."""
+        self.cheap = cheap
+        """Whether rows come as fast as the whole."""
         self.unit = unit
         """Rows that the file stores together, in a strip or a row of tiles: strips of a multiple of it waste nothing."""
         self._read = read
@@ -102,6 +106,7 @@ def open_rows(
         if (orient and facts.orientation > 1) or (alpha == "ignore" and "A" in facts.channels):
             return None
         found = _png(content, facts) if facts.format == "png" else None
+        cheap = found is not None
         if found is None:
             name = _called(path, facts.format, closing)
             found = _exr(content, name, facts) if facts.format == "exr" else _plain(name, facts, closing)
@@ -115,7 +120,7 @@ def open_rows(
         )
         whole = image.with_buffer(image.buffer, meta=facts.meta)
         downward = facts.format in ("png", "jpeg")
-        return RowReader(whole, _named(path, read), unit, closing.pop_all(), downward=downward)
+        return RowReader(whole, _named(path, read), unit, closing.pop_all(), downward=downward, cheap=cheap)
 
 
 def image_in_rows(path: Path, **params: Any) -> Rows | None:
@@ -123,7 +128,7 @@ def image_in_rows(path: Path, **params: Any) -> Rows | None:
     with open_rows(path, **params) or nullcontext() as found:
         if found is None:
             return None
-        facts, downward = found.facts, found.downward
+        facts, downward, cheap = found.facts, found.downward, found.cheap
     opened: list[RowReader] = []
 
     def make(start: int, stop: int) -> Image:
@@ -138,7 +143,7 @@ def image_in_rows(path: Path, **params: Any) -> Rows | None:
         while opened:
             opened.pop().close()
 
-    return Rows(facts, make, close=close, downward=downward)
+    return Rows(facts, make, close=close, downward=downward, cheap=cheap)
 
 
 def _mapped(path: Path) -> bytes:

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline_core import Alpha, Image, Mask, OperationError
+from pipeline_core import Alpha, Image, Mask, OperationError, Scratch, each_tile, empty
 
 Array = np.ndarray[Any, Any]
 Nan = Literal["refuse", "zero", "keep"]
 
 _HALF_MOST = 65504
+_ROWS = 16
+"""At a time."""
 
 
 def samples(image: Image | Mask, dtype: str, *, state: Alpha, nan: Nan, dither: bool) -> Array:
@@ -57,6 +59,11 @@ def _rescaled(values: Array, dtype: str) -> Array:
 def _finite(values: Array, nan: Nan) -> Array:
     if values.dtype.kind != "f" or nan == "keep":
         return values
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(
+            values.sum(dtype=np.float32)
+        ):  # without memory for an answer each; large ones may add up to infinity
+            return values
     finite = np.isfinite(values)
     wrong = finite.size - int(np.count_nonzero(finite))
     if not wrong:
@@ -86,11 +93,20 @@ def _associated(values: Array, image: Image) -> Array:
 def _quantised(values: Array, dtype: str, dither: bool, alpha: int | None) -> Array:
     """0..1 to the whole range, clamped, the nearest value, halves to even; as float32 computes it."""
     full = np.float32(np.iinfo(dtype).max)
-    scaled = values * full
-    if dither:
-        scaled += _noise(values, alpha)
-    np.clip(scaled, 0, full, out=scaled)
-    return np.rint(scaled, out=scaled).astype(dtype)
+    noise = _noise(values, alpha) if dither else None
+    codes, scratch = empty(values.shape, dtype), Scratch()
+
+    def work(rows: slice, _: slice) -> None:
+        part = values[rows]
+        scaled = np.multiply(part, full, out=scratch.array("scaled", part.shape))
+        if noise is not None:
+            scaled += noise[rows]
+        np.clip(scaled, 0, full, out=scaled)
+        np.rint(scaled, out=scaled)
+        np.copyto(codes[rows], scaled, casting="unsafe")
+
+    each_tile(values.shape[1], len(values), (values.shape[1], _ROWS), work)
+    return codes
 
 
 def _noise(values: Array, alpha: int | None) -> Array:
