@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, get_args
 
 import numpy as np
 from pydantic import Field
 
+from pipeline_color import compiled
+from pipeline_color.compiled import Raise
 from pipeline_color.convert import SceneColor
 from pipeline_color.grade import Channels
 from pipeline_color.mixing import layers, mix, mixed
@@ -90,7 +93,7 @@ def gray_world(image: Image) -> Image:
     return image.with_pixels(pixels)
 
 
-@operation(version=2, support=0, aliases=("OCIOCDLTransform", "asc_cdl", "ColorCorrect"))
+@operation(version=3, support=0, aliases=("OCIOCDLTransform", "asc_cdl", "ColorCorrect"))
 def cdl(
     image: Image,
     *,
@@ -115,6 +118,11 @@ def cdl(
     gray = np.outer(np.ones(3), _LUMA)
     matrix = gray + saturation * (np.eye(3) - gray)
     triples = layers(image) if saturation != 1 else []
+    limits = (0.0, 1.0) if clamp else (-math.inf, math.inf)
+    if not triples:
+        changes = [Raise(*numbers, *limits) for numbers in zip(powers, slopes, offsets, strict=True)]
+        if (done := compiled.raised(image, changes)) is not None:
+            return done
 
     def change(color: Array) -> Array:
         color = color * column(slopes, color) + column(offsets, color)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from pipeline_color.cubic import Curve
 from pipeline_core import Image, Layout, empty, kernels_for, pass_over, stored
 
 Array = np.ndarray[Any, Any]
+MOST_BITS = 14
+"""Of a mantissa: a table that a core's first cache holds most of."""
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
@@ -23,6 +26,21 @@ class _Curve(ctypes.Structure):
     _fields_ = (
         ("table", _FLOATS),
         *((name, ctypes.c_float) for name in ("first", "last", "scale", "end", "slope_before", "slope_after")),
+    )
+
+
+class _Power(ctypes.Structure):
+    """`Power` of kernels.c."""
+
+    _fields_ = (("mantissas", ctypes.c_void_p), ("exponents", ctypes.c_void_p), ("bits", ctypes.c_int))
+
+
+class _Raise(ctypes.Structure):
+    """`Raise` of kernels.c."""
+
+    _fields_ = (
+        ("power", _Power),
+        *((name, ctypes.c_float) for name in ("slope", "offset", "low", "high", "then_slope", "then_offset")),
     )
 
 
@@ -63,6 +81,54 @@ def scaled(
     numbers = ((ctypes.c_float * len(some))(*some) for some in (slopes, offsets))
     pass_over(kernels.scaled, sides, ctypes.byref(layout), *numbers, ctypes.c_float(low), ctypes.c_float(high))
     return image.with_buffer(result)
+
+
+class Raise(NamedTuple):
+    """value slope + offset, held within two values, to a power where that is above 0, and a line once more."""
+
+    exponent: float
+    slope: float = 1.0
+    offset: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+    then_slope: float = 1.0
+    then_offset: float = 0.0
+
+
+def raised(image: Image, changes: Sequence[Raise]) -> Image | None:
+    """Each straight colour by its own change; None where no kernel does it."""
+    kernels = kernels_for(__file__, image)
+    tables = {change.exponent: _powers(change.exponent) for change in changes}
+    if kernels is None or any(table is None for table in tables.values()):
+        return None
+    array, result = stored(image), empty((image.batch, image.height, image.width, len(image.channels)))
+    sides, layout = [array, result], Layout.of(image)
+    if layout.alpha < 0 and _is_one(image, array, changes):
+        sides, changes, layout = _flat(sides), changes[:1], Layout(1, 1, (ctypes.c_int * 1)(0), -1)
+    told = (_Raise * len(changes))(*(_Raise(_power(tables[one.exponent]), *one[1:]) for one in changes))
+    pass_over(kernels.raised, sides, ctypes.byref(layout), told)
+    return image.with_buffer(result)
+
+
+@lru_cache(16)
+def _powers(exponent: float) -> tuple[Array, Array] | None:
+    """Powers of 1 to 2 at even steps, and of 2^-151 to 2^127 and infinity. None where steps would have to be too small.
+
+    Between steps of 1/n of a value, a line is off by p (p - 1) / (8 n^2) of it at most: less than rounding is.
+    """
+    bits = max(4, math.ceil(math.log2(abs(exponent * (exponent - 1)) * 2**22 + 1) / 2))
+    if bits > MOST_BITS:
+        return None
+    with np.errstate(over="ignore", under="ignore"):
+        mantissas = (1 + np.arange(2**bits + 1) / 2**bits) ** exponent
+        exponents = np.exp2(np.append(np.arange(-151, 128), np.inf if exponent else 0) * exponent)
+        return mantissas.astype(np.float32), exponents.astype(np.float32)
+
+
+def _power(tables: tuple[Array, Array] | None) -> _Power:
+    assert tables is not None, "asked for before"
+    mantissas, exponents = tables
+    return _Power(mantissas.ctypes.data, exponents.ctypes.data, (len(mantissas) - 1).bit_length() - 1)
 
 
 def mixed(image: Image, matrix: Array, triples: Sequence[Sequence[int]]) -> Image | None:

@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline_color import compiled
+from pipeline_color.compiled import Raise
 from pipeline_color.lines import on_lines
 from pipeline_color.pointwise import on_colors
 from pipeline_color.power import raised
+from pipeline_color.straight import color_channels
 from pipeline_core import Image, operation
 
 
@@ -37,4 +40,8 @@ def contrast(
 
     if curve == "line":
         return on_lines(image, amount, brightness + pivot * (1 - amount))
+    change = Raise(float(amount), 1 / pivot, then_slope=pivot, then_offset=brightness)
+    done = compiled.raised(image, [change] * len(color_channels(image)))
+    if done is not None:
+        return done
     return on_colors(image, lambda color: pivot * raised(color / pivot, float(amount)) + brightness)

@@ -7,6 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from pipeline_color import compiled
+from pipeline_color.compiled import Raise
 from pipeline_color.lines import on_lines, times
 from pipeline_color.mixing import mix
 from pipeline_color.pointwise import Array, column, on_colors
@@ -18,7 +20,7 @@ Channels = float | Annotated[list[float], Field(min_length=3, max_length=3)]
 """One number, or one for each of R, G and B."""
 
 
-@operation(version=2, support=0, aliases=("lift_gamma_gain", "mulc", "addc"))
+@operation(version=3, support=0, aliases=("lift_gamma_gain", "mulc", "addc"))
 def grade(
     image: Image,
     *,
@@ -56,8 +58,13 @@ def grade(
     if all(one == 1 for one in numbers["gamma"]):
         return on_lines(image, slopes, offsets)
 
+    exponents = _exponents(numbers["gamma"])
+    changes = [Raise(*numbers) for numbers in zip(exponents, slopes, offsets, strict=True)]
+    if (done := compiled.raised(image, changes)) is not None:
+        return done
+
     def change(color: Array) -> Array:
-        return _power(color * column(slopes, color) + column(offsets, color), numbers["gamma"])
+        return raised(color * column(slopes, color) + column(offsets, color), exponents)
 
     return on_colors(image, change)
 
@@ -89,14 +96,15 @@ def saturation(
     return mix(image, gray + amount * (np.eye(3) - gray), whole)
 
 
-@operation(support=0, aliases=("powc",))
+@operation(version=2, support=0, aliases=("powc",))
 def gamma(image: Image, *, value: Annotated[Channels, Field(description="above 1 brightens the mid-tones")]) -> Image:
     """Apply a power curve: value ^ (1 / gamma).
 
     Convention: negative values pass unchanged. Alpha is divided out and multiplied in again.
     """
-    exponents = per_channel(image, "value", value)
-    return on_colors(image, lambda color: _power(color, exponents))
+    exponents = _exponents(per_channel(image, "value", value))
+    done = compiled.raised(image, [Raise(one) for one in exponents])
+    return on_colors(image, lambda color: raised(color, exponents)) if done is None else done
 
 
 @operation(version=3, support=0, aliases=("input_levels", "black_and_white_point"))
@@ -129,8 +137,16 @@ def levels(
         offsets = [start - slope * black for start, slope, black in zip(floor, slopes, low, strict=True)]
         return on_lines(image, slopes, offsets)
 
+    powers = _exponents(exponents)
+    changes = [
+        Raise(power, 1 / length, -black / length, then_slope=target, then_offset=start)
+        for power, length, black, target, start in zip(powers, ranges, low, targets, floor, strict=True)
+    ]
+    if (done := compiled.raised(image, changes)) is not None:
+        return done
+
     def change(color: Array) -> Array:
-        part = _power((color - column(low, color)) / column(ranges, color), exponents)
+        part = raised((color - column(low, color)) / column(ranges, color), powers)
         return part * column(targets, color) + column(floor, color)
 
     return on_colors(image, change)
@@ -153,9 +169,7 @@ def clamp(image: Image, *, low: float = 0.0, high: float = 1.0) -> Image:
     return on_lines(image, 1.0, 0.0, low, high)
 
 
-def _power(color: Array, gammas: list[float]) -> Array:
+def _exponents(gammas: list[float]) -> list[float]:
     if min(gammas) <= 0:
         raise OperationError(f"gamma must be above 0, got {min(gammas):g}")
-    if all(one == 1 for one in gammas):
-        return color
-    return raised(color, [1 / one for one in gammas])
+    return [1 / one for one in gammas]

@@ -46,6 +46,82 @@ KERNEL(scaled)(const Pixels *from, const Pixels *to, const Layout *layout, const
         }
 }
 
+/* x ^ p for x above 0: of x = m 2^e both factors' powers are in tables, m's at even steps from 1 to 2. */
+typedef struct {
+    const float *mantissas, *exponents; /* from e = -151 on, and of infinity */
+    int bits;                           /* of a mantissa that tell its step */
+} Power;
+
+enum { DENORMAL_BITS = 24 };
+
+typedef uint64_t Pair __attribute__((aligned(4), may_alias)); /* of floats, taken at once */
+
+INLINE void raise(float *restrict plane, const Power *power, int n) {
+    int32_t step[BLOCK], exponent[BLOCK];
+    Plane part, factor;
+    Pair found[BLOCK];
+    int rest = 23 - power->bits;
+    float within = 1.0f / (float)(1 << rest);
+    for (int i = 0; i < n; i++) {
+        int denormal = plane[i] < 0x1p-126f;
+        union {
+            float value;
+            int32_t bits;
+        } x = {denormal ? plane[i] * 0x1p24f : plane[i]};
+        exponent[i] = ((x.bits >> 23) & 255) + (denormal ? 0 : DENORMAL_BITS);
+        step[i] = (x.bits & 0x7fffff) >> rest;
+        part[i] = (float)(x.bits & ((1 << rest) - 1)) * within;
+    }
+    for (int i = 0; i < n; i++) found[i] = *(const Pair *)(power->mantissas + step[i]);
+    for (int i = 0; i < n; i++) factor[i] = power->exponents[exponent[i]];
+    for (int i = 0; i < n; i++) {
+        const float *pair = (const float *)&found[i];
+        float raised = (pair[0] + (pair[1] - pair[0]) * part[i]) * factor[i];
+        plane[i] = plane[i] > 0 ? raised : plane[i];
+    }
+}
+
+/* value * slope + offset, held within low and high, raised to a power where that is above 0, and a line once more. */
+typedef struct {
+    Power power;
+    float slope, offset, low, high, then_slope, then_offset;
+} Raise;
+
+INLINE void raise_line(float *restrict plane, const Raise *change, int n) {
+    float low = change->low, high = change->high, slope = change->slope, offset = change->offset;
+    for (int i = 0; i < n; i++) {
+        float value = plane[i] * slope + offset;
+        value = value < low ? low : value;
+        plane[i] = value > high ? high : value;
+    }
+    raise(plane, &change->power, n);
+    slope = change->then_slope, offset = change->then_offset;
+    for (int i = 0; i < n; i++) plane[i] = plane[i] * slope + offset;
+}
+
+/* Each straight colour by a change of its own. */
+KERNEL(raised)(const Pixels *from, const Pixels *to, const Layout *layout, const Raise *changes, ptrdiff_t height,
+               ptrdiff_t width) {
+    Plane plane, given, alpha;
+    int associated = layout->alpha >= 0;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
+            if (associated) load(alpha, pixel_at(from, y, x), from->pixel, layout->alpha, from->dtype, n);
+            for (int k = 0; k < layout->count; k++) {
+                load(plane, pixel_at(from, y, x), from->pixel, layout->colors[k], from->dtype, n);
+                if (associated) {
+                    for (int i = 0; i < n; i++) given[i] = plane[i];
+                    straighten(plane, alpha, n);
+                }
+                raise_line(plane, changes + k, n);
+                if (associated) associate(plane, given, alpha, n);
+                store(pixel_at(to, y, x), to->pixel, layout->colors[k], plane, n);
+            }
+        }
+}
+
 /* R, G and B of each layer times a matrix: the same for associated and straight values. */
 KERNEL(mixed)(const Pixels *from, const Pixels *to, const Layout *layout, const float *m, ptrdiff_t height,
               ptrdiff_t width) {
@@ -74,8 +150,6 @@ typedef struct {
     float first, last, scale, end; /* a value's place is (value - first) * scale, from 0 to end */
     float slope_before, slope_after;
 } Curve;
-
-typedef uint64_t Pair __attribute__((aligned(4), may_alias)); /* of floats, taken at once */
 
 INLINE void look_up(float *restrict plane, const Curve *curve, int n) {
     int32_t below[BLOCK];

@@ -327,6 +327,12 @@ LINES: dict[str, Callable[[Image], Image]] = {
     "levels": lambda image: levels(image, in_low=0.1, in_high=[0.7, 0.8, 0.9], out_low=0.05),
     "grade": lambda image: grade(image, gain=1.3, offset=-0.1),
     "contrast": lambda image: contrast(image, amount=1.4, brightness=0.1),
+    "gamma": lambda image: gamma(image, value=[2.2, 0.6, 1.0]),
+    "levels and gamma": lambda image: levels(image, in_low=0.1, in_high=0.9, gamma=1.7, out_high=0.8),
+    "grade and gamma": lambda image: grade(image, gain=1.3, offset=-0.1, gamma=0.4),
+    "contrast by power": lambda image: contrast(image, amount=1.4, curve="power", pivot=0.18, brightness=0.1),
+    "cdl": lambda image: cdl(image, slope=1.1, offset=0.02, power=[0.8, 1.2, 5]),
+    "cdl, clamped": lambda image: cdl(image, slope=1.1, offset=-0.1, power=1.2, clamp=True),
     "invert": invert,
     "clamp": lambda image: clamp(image, low=0.2, high=0.7),
     "hue_shift": lambda image: hue_shift(image, degrees=50),
@@ -338,3 +344,13 @@ LINES: dict[str, Callable[[Image], Image]] = {
 @pytest.mark.parametrize("name", LINES)
 def test_compiled_lines_and_matrices_are_what_formulas_give(name: str, as_formulas: Callable[..., None]) -> None:
     as_formulas(LINES[name])
+
+
+@pytest.mark.parametrize("exponent", [1 / 2.2, 2.4, 0.1, 7])
+def test_compiled_powers_are_those_of_doubles(exponent: float, compiled: None) -> None:
+    values = np.exp2(np.random.default_rng(2).uniform(-148, 127, 4000)).astype(np.float32)
+    values[:8] = [1, 2, 0.5, 1e-45, 1.1754944e-38, np.float32(1) - np.float32(2**-24), 3.4028235e38, 0.18]
+    found = cdl(Image(values[None, None, :, None], channels=("Y",)), power=exponent).array.ravel()
+    with np.errstate(over="ignore"):
+        expected = (values.astype(np.float64) ** exponent).astype(np.float32)
+    np.testing.assert_allclose(found, expected, rtol=3e-7, atol=1e-35)
