@@ -209,7 +209,12 @@ class Cache:
 
     def take_turn(self, key: str, is_cancelled: Callable[[], bool] = lambda: False) -> Turn:
         """Before a key is computed: waits while another process does that. Look for the record again afterwards."""
-        return self._turns.take(key, is_cancelled) if self._turns else Turn()
+        if self._turns is None or self._disk is None:
+            return Turn()
+        turn = self._turns.take(key, is_cancelled)
+        if not turn.is_first:  # else nobody has computed anything yet
+            self._disk.index.settle()
+        return turn
 
     # -- storing -----------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Index:
         self._inode = 0
         self._set_aside = False
         self._is_new = False
+        self._making: threading.Thread | None = None
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -95,9 +96,14 @@ class Index:
             finally:
                 self._is_new = False
 
-        thread = threading.Thread(target=make, name="cache index", daemon=True)
-        thread.start()
-        return thread.join
+        self._making = threading.Thread(target=make, name="cache index", daemon=True)
+        self._making.start()
+        return self._making.join
+
+    def settle(self) -> None:
+        """Waits until what others have put into a new index can be seen."""
+        if self._is_new and self._making is not None and os.getpid() == self._pid:
+            self._making.join()
 
     def close(self) -> None:
         with self._lock:

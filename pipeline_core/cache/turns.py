@@ -27,10 +27,12 @@ LOOK_SECONDS = 0.002, 0.05
 class Turn:
     """Held from before a result is computed until it is stored, or known to be nothing to store."""
 
-    __slots__ = ("_file", "_path")
+    __slots__ = ("_file", "_path", "is_first")
 
-    def __init__(self, path: str = "", file: int | None = None) -> None:
+    def __init__(self, path: str = "", file: int | None = None, *, is_first: bool = False) -> None:
         self._path, self._file = path, file
+        self.is_first = is_first
+        """Whether nobody had ever taken one in this folder."""
 
     def end(self) -> None:
         """Whoever waits goes on. Ending it twice does nothing."""
@@ -65,12 +67,16 @@ class Turns:
         if flock is None:
             return Turn()
         path = os.path.join(self.folder, f"turn-{key}")
+        is_first = False
         while True:
             try:
                 file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC, 0o666)
             except FileNotFoundError:
                 try:
-                    os.makedirs(self.folder, exist_ok=True)
+                    os.makedirs(self.folder)
+                    is_first = True
+                except FileExistsError:
+                    pass
                 except OSError:
                     return Turn()
                 continue
@@ -79,7 +85,7 @@ class Turns:
             try:
                 flock(file, LOCK_EX | LOCK_NB)
                 if os.fstat(file).st_nlink:
-                    return Turn(path, file)
+                    return Turn(path, file, is_first=is_first)
             except BlockingIOError:
                 os.close(file)
                 return None

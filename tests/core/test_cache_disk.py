@@ -559,6 +559,31 @@ def test_a_new_index_is_made_beside_the_work(cache: Cache, monkeypatch: pytest.M
     assert cache.prune(to=0).entries == 1
 
 
+def test_where_others_computed_before_a_new_index_is_waited_for(
+    cache: Cache, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have stored what is about to be computed; who is the first of all need not wait."""
+    real, slow = Index._open, [0.3]
+    monkeypatch.setattr(Index, "_open", lambda self: (time.sleep(slow[0]), real(self))[1])
+    folder = cache._disk.folder  # type: ignore[union-attr]
+    with cache.claim(["k"]):
+        begun = time.monotonic()
+        cache.take_turn("k").end()
+        assert time.monotonic() - begun < 0.2
+        cache.take_turn("other").end()
+        assert time.monotonic() - begun > 0.2
+    shutil.rmtree(folder / "v1" / "index")
+    slow[0] = 0.0
+    with Cache.open(folder, memory=0, warn=warnings.append) as late, Cache.open(folder, memory=0) as early:
+        slow[0] = 0.3
+        with late.claim(["k"]):
+            slow[0] = 0.0
+            put(early, "k", image(1))
+            early.flush()
+            late.take_turn("k").end()
+            assert late.find("k")
+
+
 def test_the_claim_of_a_dead_process_runs_out(cache: Cache) -> None:
     put(cache, "k", image(1))
     cache.flush()
