@@ -12,6 +12,7 @@ from pipeline_core import Image, Model, OperationError, operation
 from pipeline_models import networks, weights_file
 from pipeline_models.foreign.run import Foreign
 from pipeline_models.networks.gated_denoiser import GatedDenoiser
+from pipeline_models.precision import PrecisionParam
 from pipeline_models.upscale.photograph import color_groups, encoded
 from pipeline_models.upscale.super_resolve import MemoryParam, TileParam, enlarge_tiled, fixed_sides
 from pipeline_models.upscale.tiles import Enlarger
@@ -39,6 +40,7 @@ def denoise_model(
     ] = None,
     tile: TileParam = None,
     memory: MemoryParam = 1024,
+    precision: PrecisionParam = "full",
 ) -> Image:
     """Take noise out of a photograph by a network.
 
@@ -57,7 +59,15 @@ def denoise_model(
     if isinstance(network, Foreign) and network.purpose in ("", "restoration") and network.factor == 1:
         if strength is not None:
             raise OperationError("a model of another's is wired, which knows no 'strength'; leave it out")
-        enlarger = Enlarger(network, 1, network.reach, network.channels, network.multiple, size=fixed_sides(network))
+        enlarger = Enlarger(
+            network,
+            1,
+            network.reach,
+            network.channels,
+            network.multiple,
+            size=fixed_sides(network),
+            precision=precision,
+        )
         return enlarge_tiled(image, enlarger, tile, memory)
     if not isinstance(network, GatedDenoiser):
         task = (model or _bundled()).manifest.get("task", "of another purpose")
@@ -66,7 +76,9 @@ def denoise_model(
     for item in range(image.batch):
         one = image.with_buffer(image.buffer[item : item + 1])
         level = measured(one) if strength is None else strength
-        enlarger = Enlarger(_OfStrength(network, level), 1, network.reach, 3, network.step, beyond=4 * level)
+        enlarger = Enlarger(
+            _OfStrength(network, level), 1, network.reach, 3, network.step, beyond=4 * level, precision=precision
+        )
         parts.append(enlarge_tiled(one, enlarger, tile, memory).buffer)
     return image.with_buffer(torch.cat([torch.as_tensor(part) for part in parts]))
 

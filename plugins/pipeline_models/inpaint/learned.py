@@ -15,6 +15,7 @@ from pipeline_models.inpaint.diffusion import Wrap, diffused
 from pipeline_models.inpaint.holes import Fill
 from pipeline_models.memory import room
 from pipeline_models.networks.gated_inpainter import GatedInpainter
+from pipeline_models.precision import Precision, computing
 from pipeline_models.rolling import rolled
 from pipeline_models.upscale.photograph import color_groups, decoded, encoded
 from pipeline_models.upscale.tiles import LEAST_ROWS, SHARE, SMALLEST, Sides, Tile, in_bands, in_tiles, rows_of
@@ -38,7 +39,7 @@ def inpainter_of(model: Model, device: str) -> nn.Module:
     return network
 
 
-def learned(network: nn.Module, tile: int | None, memory: int, device: str) -> Fill:
+def learned(network: nn.Module, tile: int | None, memory: int, precision: Precision, device: str) -> Fill:
     """Colours by the network, in tiles; all other channels smoothly."""
     room(memory, device)  # before anything is taken: where memory is short, all of it is to be given back
 
@@ -48,7 +49,8 @@ def learned(network: nn.Module, tile: int | None, memory: int, device: str) -> F
         if others:
             result[:, others] = diffused(image.pixels[:, others], known, image.wrap)
         for where in color_groups(image):
-            result[:, where] = _photograph(image, where, known, network, tile, memory)
+            with computing(precision, device):
+                result[:, where] = _photograph(image, where, known, network, tile, memory)
         return result
 
     return fill
@@ -187,7 +189,7 @@ def _answer(network: Foreign, pixels: Tensor, holes: Tensor) -> Tensor:
     if not isinstance(found, Tensor) or found.shape != pixels.shape:
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise OperationError(f"the model makes {shape} of {tuple(pixels.shape)}, which fills no holes")
-    return found
+    return found.float()
 
 
 def _scaled(found: Tensor, channels: int) -> Tensor:

@@ -15,6 +15,7 @@ from pipeline_models import weights_file
 from pipeline_models.inpaint.fills import diffusing, marching, patching
 from pipeline_models.inpaint.holes import Fill, check_pair, filled
 from pipeline_models.inpaint.learned import inpainter_of, learned
+from pipeline_models.precision import Precision, PrecisionParam
 
 Method = Literal["telea", "navier-stokes", "diffuse", "patch", "model"]
 MethodParam = Annotated[Method, Field(description="how holes are filled")]
@@ -53,6 +54,7 @@ def inpaint(
     radius: RadiusParam = 5.0,
     tile: TileParam = None,
     memory: MemoryParam = 1024,
+    precision: PrecisionParam = "full",
 ) -> Image:
     """Fill what a mask covers with what could have been there.
 
@@ -71,7 +73,7 @@ def inpaint(
     """
     check_pair(image, mask)
     _refuse(model, method)
-    fill = _fill(model, method, image.device, seed=seed, radius=radius, tile=tile, memory=memory)
+    fill = _fill(model, method, image.device, seed=seed, radius=radius, tile=tile, memory=memory, precision=precision)
     return filled(image, mask.to(image.device).pixels.clamp(0, 1), fill)
 
 
@@ -107,6 +109,7 @@ def outpaint(
     radius: RadiusParam = 5.0,
     tile: TileParam = None,
     memory: MemoryParam = 1024,
+    precision: PrecisionParam = "full",
 ) -> Image:
     """Make a picture larger, and fill what is new as `inpaint` does.
 
@@ -115,7 +118,7 @@ def outpaint(
     _refuse(model, method)
     wrap = _wrap(image, left + right, top + bottom)
     buffer, cover = _framed(image, (top, bottom), (left, right))
-    fill = _fill(model, method, image.device, seed=seed, radius=radius, tile=tile, memory=memory)
+    fill = _fill(model, method, image.device, seed=seed, radius=radius, tile=tile, memory=memory, precision=precision)
     return filled(image.with_buffer(buffer, wrap=wrap), cover, fill)
 
 
@@ -132,6 +135,7 @@ def remove_object(
     radius: RadiusParam = 5.0,
     tile: TileParam = None,
     memory: MemoryParam = 1024,
+    precision: PrecisionParam = "full",
 ) -> Image:
     """Take out what a mask marks: the mask is made larger, filled as `inpaint` does, and blended in at its edge.
 
@@ -142,15 +146,16 @@ def remove_object(
     """
     check_pair(image, mask)
     _refuse(model, method)
-    fill = _fill(model, method, image.device, seed=seed, radius=radius, tile=tile, memory=memory)
+    fill = _fill(model, method, image.device, seed=seed, radius=radius, tile=tile, memory=memory, precision=precision)
     return filled(image, _grown(mask, image.wrap, grow, feather).to(image.device), fill)
 
 
 def _fill(
-    model: Model | None, method: Method, device: str, *, seed: int, radius: float, tile: int | None, memory: int
-) -> Fill:
+    model: Model | None, method: Method, device: str, *, seed: int, radius: float, tile: int | None, memory: int,
+    precision: Precision,
+) -> Fill:  # fmt: skip
     if method == "model":
-        return learned(inpainter_of(model or _bundled(), device), tile, memory, device)
+        return learned(inpainter_of(model or _bundled(), device), tile, memory, precision, device)
     if method == "patch":
         return patching(seed)
     return diffusing() if method == "diffuse" else marching(method, radius)

@@ -15,6 +15,7 @@ from pipeline_models import foreign, networks, weights_file
 from pipeline_models.foreign.run import Foreign
 from pipeline_models.lookup import looked_up
 from pipeline_models.memory import room
+from pipeline_models.precision import Precision, PrecisionParam
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
 from pipeline_models.upscale.tiles import SHARE, Enlarger, Sides, Tile, fitting, in_tiles, rows_of
@@ -51,6 +52,7 @@ def _infer(
     tile: int | None = None,
     overlap: int | None = None,
     memory: int = 1024,
+    precision: Precision = "full",
 ) -> Image:
     _refuse(model, method)
     if model is not None and model.architecture not in foreign.FORMATS:
@@ -73,6 +75,7 @@ def super_resolve(
     tile: TileParam = None,
     overlap: OverlapParam = None,
     memory: MemoryParam = 1024,
+    precision: PrecisionParam = "full",
 ) -> Image:
     """Enlarge a picture 2, 3 or 4 times by a network that adds the detail which plain resampling lacks.
 
@@ -97,7 +100,7 @@ def super_resolve(
     if method == "lanczos":
         lit = image.associate()
         return lit.with_pixels(enlarge(lit.pixels, factor or 2, LANCZOS, image.wrap)).with_alpha_state(image.alpha)
-    enlarger = enlarger_of(model or _bundled(factor or 2), image.device)
+    enlarger = replace(enlarger_of(model or _bundled(factor or 2), image.device), precision=precision)
     if overlap is not None:
         if enlarger.size and overlap > min(enlarger.size) // 4:
             width, height = enlarger.size[::-1]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pipeline_core import OperationError, progress
 from pipeline_models.memory import bytes_per_pixel, give_back, is_out_of_memory
+from pipeline_models.precision import Precision, computing
 
 Sides = tuple[int, int]
 """Height and width."""
@@ -36,6 +37,7 @@ class Enlarger:
     multiple  tiles begin and end at multiples of this
     beyond    how far below 0 and above 1 it knows colours
     size      sides of every picture, where it takes no other
+    precision as in `computing`
     band      pixels that it works on at a time, where it can (`Roll`)
     """
 
@@ -46,6 +48,7 @@ class Enlarger:
     multiple: int = 1
     beyond: float = 0.0
     size: Sides | None = None
+    precision: Precision = "full"
     band: int = BAND
 
     def margin(self, more: int = 0) -> int:
@@ -171,10 +174,11 @@ def enlarged(pixels: Tensor, enlarger: Enlarger) -> Tensor:
     """`(B, channels, H, W)` by the network; OperationError where it gives another size than it should."""
     rows = max(LEAST_ROWS, enlarger.band // pixels.shape[3] // LEAST_ROWS * LEAST_ROWS)
     rolls = rows < pixels.shape[2] and hasattr(enlarger.network, "bytes_per_column")
-    found: Tensor = enlarger.network(pixels, rows=rows) if rolls else enlarger.network(pixels)
+    with computing(enlarger.precision, str(pixels.device)):
+        found: Tensor = enlarger.network(pixels, rows=rows) if rolls else enlarger.network(pixels)
     wanted = (*pixels.shape[:2], *(side * enlarger.factor for side in pixels.shape[-2:]))
     if tuple(found.shape) != wanted:
         raise OperationError(
             f"the model makes {tuple(found.shape)} of {tuple(pixels.shape)}, where {wanted} would be right"
         )
-    return found
+    return found.float()
