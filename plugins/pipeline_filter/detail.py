@@ -1,4 +1,4 @@
-"""Detail made larger, on planes of arrays in CPU memory, some rows at a time; colours are divided by no alpha.
+"""Detail made larger, by a kernel or on planes of arrays in CPU memory, some rows at a time; colours are divided by no alpha.
 
 With c for a straight colour, a for its alpha and m() for the mean around it, detail is c - m(c a) / m(a).
 """
@@ -13,6 +13,7 @@ import numpy as np
 from pipeline_core import Image, Mask, Scratch, each_tile, empty
 from pipeline_filter.arrays import MOST_CHANNELS, extended
 from pipeline_filter.associated import guides
+from pipeline_filter.compiled_detail import detail_changed
 from pipeline_filter.weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -30,9 +31,12 @@ class Change(NamedTuple):
 
 def changed(image: Image | Mask, weights: Weights, change: Change) -> Array:
     """`(B, H, W, C)` floats, in the alpha state of the image."""
-    buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.array
     colors, coverage = guides(image)
     straight = isinstance(image, Image) and image.coverage == "straight" and bool(image.color_indices)
+    made = detail_changed(image, weights, change, colors, coverage[0] if coverage else -1, straight=straight)
+    if made is not None:
+        return made
+    buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.array
     order = [*colors, *coverage, *sorted(set(range(buffer.shape[3])) - {*colors, *coverage})]
     result, scratch, reach = empty(buffer.shape), Scratch(), len(weights) // 2
     x, y = (reach if wraps else 0 for wraps in image.wrap)

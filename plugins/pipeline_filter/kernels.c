@@ -286,3 +286,151 @@ KERNEL(shadow)(const Pixels *from, const Pixels *shade, const Pixels *to, const 
             store(pixel_at(to, y, x), to->pixel, last, after, n);
         }
 }
+
+/* --- detail.py: what a colour differs by from the mean around it --------------------------------------------------- */
+
+#define DETAIL_TILE 128
+
+/* Pixels of `channels` samples next to each other. `coverage` is where alpha is, or -1; `straight`: colours are to be
+ * multiplied by it. Beyond the frame the edge is repeated, or the picture goes on: across (1), down (2). */
+typedef struct {
+    Pixels pixels;
+    ptrdiff_t height, width;
+    int channels, coverage, straight, wraps;
+    const uint8_t *is_color;
+} Field;
+
+typedef struct {
+    float amount, color, middle, threshold;
+} Detail;
+
+INLINE ptrdiff_t held_within(ptrdiff_t at, ptrdiff_t size, int wraps) {
+    if (at >= 0 && at < size) return at;
+    if (!wraps) return at < 0 ? 0 : size - 1;
+    ptrdiff_t rest = at % size;
+    return rest < 0 ? rest + size : rest;
+}
+
+/* Columns left..right of a row as floats, colours multiplied by alpha. */
+INLINE void row_of(const Field *field, ptrdiff_t y, ptrdiff_t left, ptrdiff_t right, float *restrict to) {
+    const Pixels *from = &field->pixels;
+    int channels = field->channels;
+    y = held_within(y, field->height, field->wraps & 2);
+    ptrdiff_t start = left > 0 ? left : 0, stop = right < field->width ? right : field->width;
+    if (start < stop)
+        load_row(to + (start - left) * channels, pixel_at(from, y, start), from->dtype, (stop - start) * channels);
+    for (ptrdiff_t x = left; x < right; x++) {
+        if (x == start && start < stop) x = stop;
+        if (x >= right) break;
+        ptrdiff_t column = held_within(x, field->width, field->wraps & 1);
+        load_row(to + (x - left) * channels, pixel_at(from, y, column), from->dtype, channels);
+    }
+    if (!field->straight) return;
+    ptrdiff_t samples = (right - left) * channels;
+    const uint8_t *is_color = field->is_color;
+    if (channels == 4 && field->coverage == 3 && is_color[0] && is_color[1] && is_color[2]) {
+        Picks is_alpha;
+        for (int i = 0; i < LANES; i++) is_alpha[i] = (i & 3) == 3 ? -1 : 0;
+        for (ptrdiff_t i = 0; i < samples; i += LANES) {
+            Lanes values = lanes_at(to + i, samples - i);
+            put_lanes(to + i, values * pick(is_alpha, all(1), alpha_of(values)), samples - i);
+        }
+    } else
+        for (ptrdiff_t i = 0; i < samples; i += channels)
+            for (int c = 0; c < channels; c++)
+                if (is_color[c]) to[i + c] *= to[i + field->coverage];
+}
+
+/* The sum of rows or columns that lie `step` apart, as far away on one side as on the other: `weights` from the middle on. */
+#define AT_ONCE 4 /* vectors, none of which waits for the others */
+INLINE void mean_of(float *restrict to, const float *restrict from, ptrdiff_t step, const float *restrict weights,
+                    int radius, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += AT_ONCE * LANES) { /* and what is left over of the last */
+        const float *at = from + i;
+        Lanes sums[AT_ONCE];
+        for (int j = 0; j < AT_ONCE; j++) sums[j] = weights[0] * *(const Anywhere *)(at + j * LANES);
+        for (int k = 1; k <= radius; k++) {
+            const float *after = at + k * step, *before = at - k * step;
+            for (int j = 0; j < AT_ONCE; j++)
+                sums[j] += weights[k] * (*(const Anywhere *)(after + j * LANES) + *(const Anywhere *)(before + j * LANES));
+        }
+        for (int j = 0; j < AT_ONCE; j++) *(Anywhere *)(to + i + j * LANES) = sums[j];
+    }
+}
+
+INLINE void change_detail(float *restrict to, const float *restrict values, const float *restrict means,
+                          const float *restrict alpha, const float *restrict around, const Detail *detail, int covered,
+                          int straight, int lessened, ptrdiff_t n) {
+    float amount = detail->amount, color = detail->color;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float value = values[i], mean = means[i], middle = detail->middle, threshold = detail->threshold, shown = 1;
+        if (covered) {
+            float divisor = around[i] == 0 ? 1 : around[i];
+            shown = alpha[i] != 0 ? 1 : 0;
+            if (straight)
+                mean /= divisor;
+            else
+                mean *= alpha[i] / divisor, middle *= alpha[i], threshold *= alpha[i];
+        }
+        float result;
+        if (lessened) {
+            float differs = (straight ? value : value * shown) - mean;
+            float within = differs < -threshold ? -threshold : differs > threshold ? threshold : differs;
+            result = value * color + (differs - within) * amount;
+        } else
+            result = value * (straight ? color + amount : color + amount * shown) - mean * amount;
+        result += middle;
+        to[i] = straight ? result * shown : result;
+    }
+}
+
+INLINE void spread_alpha(float *restrict to, const float *restrict from, int channels, int alpha, ptrdiff_t pixels) {
+    for (ptrdiff_t x = 0; x < pixels; x++)
+        for (int c = 0; c < channels; c++) to[x * channels + c] = from[x * channels + alpha];
+}
+
+/* Rows top..bottom of the picture with its detail changed, into `to`. `room` is for DETAIL_TILE + 2 radius pixels of floats,
+ * and 64 more, 6 + bottom - top + 2 radius times. */
+KERNEL(detail)(const Field *field, const float *weights, int radius, const Detail *detail, float *room,
+               const Pixels *to, ptrdiff_t top, ptrdiff_t bottom) {
+    const Pixels *from = &field->pixels;
+    int channels = field->channels, coverage = field->coverage;
+    int way = coverage < 0 ? 0 : field->straight ? 2 : 1, lessened = detail->threshold != 0;
+    ptrdiff_t row = (DETAIL_TILE + 2 * radius) * channels + 16 * AT_ONCE;
+    float *line = room, *means = line + row, *floats = means + row, *alpha = floats + row, *around = alpha + row;
+    float *rows = around + row;
+    for (ptrdiff_t left = 0; left < field->width; left += DETAIL_TILE) {
+        ptrdiff_t right = left + DETAIL_TILE < field->width ? left + DETAIL_TILE : field->width;
+        ptrdiff_t samples = (right - left) * channels, wide = samples + 2 * radius * channels;
+        for (ptrdiff_t y = top - radius; y < bottom + radius; y++)
+            row_of(field, y, left - radius, right + radius, rows + (y - top + radius) * row);
+        for (ptrdiff_t y = top; y < bottom; y++) {
+            mean_of(line, rows + (y - top + radius) * row, row, weights, radius, wide);
+            mean_of(means, line + radius * channels, channels, weights, radius, samples);
+            const float *values = (const float *)pixel_at(from, y, left);
+            float *result = (float *)pixel_at(to, y - top, left);
+            if (from->dtype != FLOAT32) {
+                load_row(floats, pixel_at(from, y, left), from->dtype, samples);
+                values = floats;
+            }
+            if (way && channels == 4) {
+                spread_alpha(alpha, values, 4, coverage, right - left);
+                spread_alpha(around, means, 4, coverage, right - left);
+            } else if (way) {
+                spread_alpha(alpha, values, channels, coverage, right - left);
+                spread_alpha(around, means, channels, coverage, right - left);
+            }
+            switch (2 * way + lessened) {
+            case 0: change_detail(result, values, means, alpha, around, detail, 0, 0, 0, samples); break;
+            case 1: change_detail(result, values, means, alpha, around, detail, 0, 0, 1, samples); break;
+            case 2: change_detail(result, values, means, alpha, around, detail, 1, 0, 0, samples); break;
+            case 3: change_detail(result, values, means, alpha, around, detail, 1, 0, 1, samples); break;
+            case 4: change_detail(result, values, means, alpha, around, detail, 1, 1, 0, samples); break;
+            case 5: change_detail(result, values, means, alpha, around, detail, 1, 1, 1, samples); break;
+            }
+            for (int c = 0; c < channels; c++)
+                if (!field->is_color[c])
+                    for (ptrdiff_t i = c; i < samples; i += channels) result[i] = values[i];
+        }
+    }
+}

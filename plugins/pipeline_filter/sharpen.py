@@ -27,7 +27,7 @@ BINOMIAL: Weights = np.array([0.25, 0.5, 0.25])
 SOBEL: Weights = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
 
 
-@operation(version=3, infer=as_floats, support=1, aliases=("Sharpen", "crisp"))
+@operation(version=4, infer=as_floats, support=1, aliases=("Sharpen", "crisp"))
 def sharpen(image: AnyRaster, *, amount: Amount = 0.5) -> AnyRaster:
     """Sharpen the finest detail: what a pixel differs by from the 3x3 pixels around it is made larger.
 
@@ -40,7 +40,7 @@ def sharpen(image: AnyRaster, *, amount: Amount = 0.5) -> AnyRaster:
 
 
 @operation(
-    version=3,
+    version=4,
     infer=as_floats,
     support=lambda sigma, **_: len(gaussian(sigma)) // 2,
     aliases=("unsharp", "usm", "ImageSharpen"),
@@ -64,7 +64,7 @@ def unsharp_mask(
 
 
 @operation(
-    version=3, infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("highpass", "detail")
+    version=4, infer=as_floats, support=lambda sigma, **_: len(gaussian(sigma)) // 2, aliases=("highpass", "detail")
 )
 def high_pass(image: AnyRaster, *, sigma: Sigma = 4.0, middle: Middle = 0.5) -> AnyRaster:
     """Keep fine detail alone: what a pixel differs by from its blurred surroundings, around grey.

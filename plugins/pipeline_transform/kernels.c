@@ -75,7 +75,8 @@ INLINE const float *row_of(const Picture *picture, ptrdiff_t y, ptrdiff_t from, 
     int inside = from >= 0 && to <= picture->width;
     if (pixels->dtype == FLOAT32 && alpha < 0 && inside) return (const float *)pixel_at(pixels, y, from);
     ptrdiff_t samples = (to - from) * channels;
-    int in_order = alpha == 3 && channels == 4;
+    const uint8_t *is_color = picture->is_color;
+    int in_order = alpha == 3 && channels == 4 && is_color[0] && is_color[1] && is_color[2];
     const float *at = room;
     if (in_order && pixels->dtype == FLOAT32 && inside)
         at = (const float *)pixel_at(pixels, y, from);
@@ -96,7 +97,7 @@ INLINE const float *row_of(const Picture *picture, ptrdiff_t y, ptrdiff_t from, 
     } else if (alpha >= 0)
         for (ptrdiff_t i = 0; i < samples; i += channels)
             for (int c = 0; c < channels; c++)
-                if (picture->is_color[c]) room[i + c] *= room[i + alpha];
+                if (is_color[c]) room[i + c] *= room[i + alpha];
     return room;
 }
 

@@ -309,8 +309,10 @@ def test_convention_emboss_is_lit_from_the_upper_left() -> None:
 
 @pytest.mark.parametrize("wrap", WRAPS)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
-def test_detail_on_planes_is_the_same(dtype: str, wrap: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(3).random((2, 150, 23, 5))
+def test_detail_by_the_kernel_on_planes_and_at_once_is_the_same(
+    dtype: str, wrap: tuple[bool, bool], compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(3).random((2, 150, 153, 5))
     values[:, :70, :, 3] = 1
     values[0, 90:100, :9, 3] = 0
     stored = (values * np.iinfo(dtype).max).astype(dtype) if dtype.startswith("u") else values.astype(dtype)
@@ -319,6 +321,9 @@ def test_detail_on_planes_is_the_same(dtype: str, wrap: tuple[bool, bool], monke
     pictures = [
         straight,
         straight.associate(),
+        straight.with_buffer(stored[:, ::-1, ::-1]),
+        Image(stored[..., :4], channels=names[:4], alpha="straight", wrap=wrap),
+        Image(stored[..., :4], channels=("Y", "Z", "W", "A"), alpha="straight", wrap=wrap),
         Image(stored[..., :4], channels=names[:4], alpha="straight", color="data", wrap=wrap),
         Image(stored[..., 3:], channels=("A", "Z"), alpha="straight", wrap=wrap),
         Image(stored[..., :3], wrap=wrap),
@@ -329,11 +334,17 @@ def test_detail_on_planes_is_the_same(dtype: str, wrap: tuple[bool, bool], monke
         lambda image: f.unsharp_mask(image, amount=2.0, threshold=0.1),
         lambda image: f.high_pass(image, sigma=1.2),
     ]
-    found = [change(picture).array for picture in pictures for change in changes]
+
+    def made() -> list[Floats]:
+        return [change(picture).array for picture in pictures for change in changes]
+
+    compiled_ones = made()
+    monkeypatch.setattr("pipeline_filter.detail.detail_changed", lambda *_, **__: None)
+    planes = made()
     monkeypatch.setattr(sys.modules["pipeline_filter.sharpen"], "NEAR", -1)  # its name is an operation too
-    wanted = [change(picture).array for picture in pictures for change in changes]
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+    for found, on_planes, wanted in zip(compiled_ones, planes, made(), strict=True):
+        np.testing.assert_allclose(found, on_planes, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(on_planes, wanted, rtol=2e-5, atol=2e-5)
 
 
 def test_alpha_and_depth_are_not_sharpened() -> None:

@@ -59,7 +59,7 @@ def test_both_kernels_give_the_same(
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
-@pytest.mark.parametrize("channels", ["RGBA", "YA", "ZGRBA"])
+@pytest.mark.parametrize("channels", ["RGBA", "YA", "ZGRBA", "YZWA"])
 def test_both_weight_colours_by_alpha(
     dtype: str, channels: str, compiled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +154,7 @@ def test_resizing_is_the_same_sums_in_c_in_numpy_and_in_torch(
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
-@pytest.mark.parametrize("channels", ["RGBA", "YA", "GRAZB"])
+@pytest.mark.parametrize("channels", ["RGBA", "YA", "GRAZB", "YZWA"])
 def test_resizing_weights_colours_by_alpha_in_c_as_in_numpy(
     dtype: str, channels: str, both_ways: Callable[..., list[Array]]
 ) -> None:
