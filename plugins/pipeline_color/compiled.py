@@ -44,6 +44,12 @@ class _Raise(ctypes.Structure):
     )
 
 
+class _Transfer(ctypes.Structure):
+    """`Transfer` of kernels.c."""
+
+    _fields_ = (("power", _Power), *((name, ctypes.c_float) for name in ("limit", "slope", "scale", "offset")))
+
+
 class _Cube(ctypes.Structure):
     """`Cube` of kernels.c."""
 
@@ -108,6 +114,38 @@ def raised(image: Image, changes: Sequence[Raise]) -> Image | None:
     told = (_Raise * len(changes))(*(_Raise(_power(tables[one.exponent]), *one[1:]) for one in changes))
     pass_over(kernels.raised, sides, ctypes.byref(layout), told)
     return image.with_buffer(result)
+
+
+class Transfer(NamedTuple):
+    """The curve of a colour space: up to a limit a line; beyond, from encoded values (x scale + offset)^exponent.
+
+    And to them x^exponent scale + offset.
+    """
+
+    exponent: float
+    limit: float = -1.0
+    slope: float = 0.0
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+def converted(
+    image: Image, decode: Transfer | None, matrix: Array | None, encode: Transfer | None, where: Sequence[int]
+) -> Image | None:
+    """The straight colours at these places decoded, times a matrix by threes, and encoded; None where no kernel does it."""
+    kernels = kernels_for(__file__, image)
+    if kernels is None or sorted(where) != sorted(image.color_indices):
+        return None
+    layout = Layout.of(image, where)
+    result = empty((image.batch, image.height, image.width, len(image.channels)))
+    numbers = None if matrix is None else (ctypes.c_float * 9)(*matrix.ravel().tolist())
+    told = ctypes.byref(layout), ctypes.byref(_transfer(decode)), numbers, ctypes.byref(_transfer(encode))
+    pass_over(kernels.converted, [stored(image), result], *told)
+    return image.with_buffer(result)
+
+
+def _transfer(curve: Transfer | None) -> _Transfer:
+    return _Transfer() if curve is None else _Transfer(_power(_powers(curve.exponent)), *curve[1:])
 
 
 @lru_cache(16)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
+from pipeline_color import compiled
+from pipeline_color.compiled import Transfer
 from pipeline_color.mixing import layers, mix, mixed
 from pipeline_color.pointwise import Array, namespace, on_colors, picked, to_luma
 from pipeline_color.power import power
 from pipeline_color.primaries import XYZ, between
-from pipeline_color.straight import REC709_LUMA
+from pipeline_color.straight import REC709_LUMA, color_channels
 from pipeline_core import Image, OperationError, operation
 
 SceneColor = Literal[
@@ -44,9 +46,15 @@ def color_convert(image: Image, *, to: SceneColor) -> Image:
         raise OperationError(f"the image is {image.color}: {mend or known}")
     (curve, primaries), (to_curve, to_primaries) = _parts(image.color), _parts(to)
     decode, encode = _CURVES[curve][0], _CURVES[to_curve][1]
+    color_channels(image)
     triples = [] if primaries == to_primaries else layers(image, gray_too=XYZ in (primaries, to_primaries))
 
     matrix = between(primaries, to_primaries)
+    if not curve == to_curve == "lin":
+        where = [image.color_indices[i] for triple in triples for i in triple] if triples else image.color_indices
+        transfers = _TRANSFERS[curve][0], matrix if triples else None, _TRANSFERS[to_curve][1]
+        if (done := compiled.converted(image, *transfers, where)) is not None:
+            return done.with_buffer(done.buffer, color=to)
 
     def change(color: Array) -> Array:
         linear = _mirrored(color, decode)
@@ -119,6 +127,18 @@ def _srgb_encode(x: Array) -> Array:
 def _same(x: Array) -> Array:
     return x
 
+
+_TRANSFERS: dict[str, tuple[Transfer | None, Transfer | None]] = {
+    "lin": (None, None),
+    "srgb": (
+        Transfer(2.4, 0.04045, 1 / 12.92, 1 / 1.055, 0.055 / 1.055),
+        Transfer(1 / 2.4, 0.0031308, 12.92, 1.055, -0.055),
+    ),
+    "g22": (Transfer(2.2), Transfer(1 / 2.2)),
+    "g22_adobergb": (Transfer(563 / 256), Transfer(256 / 563)),
+    "g18": (Transfer(1.8), Transfer(1 / 1.8)),
+}
+"""As the kernel has `_CURVES`."""
 
 # To linear light, and from it, for values from 0 up.
 _CURVES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {

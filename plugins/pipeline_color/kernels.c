@@ -142,6 +142,69 @@ KERNEL(mixed)(const Pixels *from, const Pixels *to, const Layout *layout, const 
         }
 }
 
+/* --- colour spaces -------------------------------------------------------------------------------------------------- */
+
+/* The curve of a colour space: near 0 a line, beyond it a power. Negative values are mirrored. */
+typedef struct {
+    Power power; /* without tables there is no curve */
+    float limit, slope, scale, offset;
+} Transfer;
+
+/* From encoded values (x scale + offset)^p, and to them x^p scale + offset. */
+INLINE void transfer(float *restrict plane, const Transfer *curve, int decodes, int n) {
+    Plane bent;
+    float limit = curve->limit, slope = curve->slope, scale = curve->scale, offset = curve->offset;
+    if (!curve->power.mantissas) return;
+    for (int i = 0; i < n; i++) bent[i] = fabsf(plane[i]);
+    if (decodes)
+        for (int i = 0; i < n; i++) bent[i] = bent[i] * scale + offset;
+    raise(bent, &curve->power, n);
+    if (!decodes)
+        for (int i = 0; i < n; i++) bent[i] = bent[i] * scale + offset;
+    for (int i = 0; i < n; i++) {
+        float size = fabsf(plane[i]), straight = size * slope;
+        plane[i] = copysignf(size <= limit ? straight : bent[i], plane[i]);
+    }
+}
+
+/* Each straight colour decoded; R, G and B of each layer times a matrix, if there is one; and encoded. */
+KERNEL(converted)(const Pixels *from, const Pixels *to, const Layout *layout, const Transfer *decode, const float *m,
+                  const Transfer *encode, ptrdiff_t height, ptrdiff_t width) {
+    Plane planes[3], given[3], linear[3], alpha;
+    int associated = layout->alpha >= 0;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
+            if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
+            if (associated) load(alpha, pixel_at(from, y, x), from->pixel, layout->alpha, from->dtype, n);
+            for (int first = 0; first < layout->count; first += 3) {
+                Layout some = {layout->channels, layout->count - first < 3 ? layout->count - first : 3,
+                               layout->colors + first, layout->alpha};
+                for (int k = 0; k < some.count; k++) {
+                    load(planes[k], pixel_at(from, y, x), from->pixel, some.colors[k], from->dtype, n);
+                    if (associated) {
+                        for (int i = 0; i < n; i++) given[k][i] = planes[k][i];
+                        straighten(planes[k], alpha, n);
+                    }
+                    transfer(planes[k], decode, 1, n);
+                }
+                if (m) {
+                    for (int k = 0; k < 3; k++)
+                        for (int i = 0; i < n; i++)
+                            linear[k][i] = planes[0][i] * m[3 * k] + planes[1][i] * m[3 * k + 1] +
+                                           planes[2][i] * m[3 * k + 2];
+                    for (int k = 0; k < 3; k++)
+                        for (int i = 0; i < n; i++) planes[k][i] = linear[k][i];
+                }
+                for (int k = 0; k < some.count; k++) {
+                    transfer(planes[k], encode, 0, n);
+                    if (associated) associate(planes[k], given[k], alpha, n);
+                }
+                store_colors(planes, to, &some, y, x, n);
+            }
+        }
+}
+
 /* --- curves --------------------------------------------------------------------------------------------------------- */
 
 /* Values at even steps from `first` to `last`, and one more; beyond both, lines of these slopes. See cubic.py. */

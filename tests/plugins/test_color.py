@@ -337,6 +337,9 @@ LINES: dict[str, Callable[[Image], Image]] = {
     "clamp": lambda image: clamp(image, low=0.2, high=0.7),
     "hue_shift": lambda image: hue_shift(image, degrees=50),
     "saturation": lambda image: saturation(image, amount=1.4),
+    "decoded": lambda image: color_convert(image, to=LINEAR),
+    "encoded": lambda image: color_convert(set_color(image, color=LINEAR), to="srgb_p3d65_scene"),
+    "powers": lambda image: color_convert(set_color(image, color="g18_rec709_scene"), to="g22_adobergb_scene"),
     "color_convert": lambda image: color_convert(set_color(image, color=LINEAR), to="lin_ap1_scene"),
 }
 
