@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from pipeline_core.devices import cores
 from pipeline_core.image import Image, Mask
 from pipeline_core.kernels import Kernels, Pixels, load_kernels
 from pipeline_core.tiles import each_tile
 
 Array = np.ndarray[Any, Any]
-PART = 1 << 18
-"""Pixels at once: a kernel keeps what it makes on the way in the first cache by itself, and calling it takes time."""
+PARTS = 4
+"""For each core: a kernel keeps what it makes on the way in the first cache by itself, and calling it takes time."""
+LEAST = 1 << 16
+"""Pixels of a part."""
 
 
 class Layout(ctypes.Structure):
@@ -62,4 +66,5 @@ def pass_over(kernel: Any, arrays: Sequence[Array], *arguments: Any) -> None:
             sides = ctypes.c_ssize_t(rows.stop - rows.start), ctypes.c_ssize_t(width)
             kernel(*map(ctypes.byref, parts), *arguments, *sides)
 
-    each_tile(width, height, (width, max(1, PART // width)), work)
+    rows = max(1, LEAST // width, math.ceil(height / (PARTS * cores())))
+    each_tile(width, height, (width, rows), work)

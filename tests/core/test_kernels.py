@@ -99,7 +99,7 @@ def test_the_kernel_of_the_page_halves(tmp_path: Path, monkeypatch: pytest.Monke
     assert kernels is not None
     array = np.random.default_rng(1).integers(0, 256, (2, 3, 300, 1), np.uint8)
     out = np.empty((4, *array.shape[1:]), np.float32)
-    monkeypatch.setattr("pipeline_core.passes.PART", 600)  # two rows, and one
+    monkeypatch.setattr("pipeline_core.passes.LEAST", 600)  # two rows, and one
     pass_over(kernels.halve, [array, out])
     np.testing.assert_allclose(out, np.concatenate([array, array]) / 510, rtol=1e-6)
 
