@@ -451,19 +451,21 @@ KERNEL(warp)(const Picture *picture, int group, int channels, const Map *map, co
 }
 
 /* Colours divided by the alpha of their pixel, where that is not 0. */
-INLINE void divide(const Pixels *pixels, int channels, int alpha, const uint8_t *is_color, ptrdiff_t height,
-                   ptrdiff_t width) {
-    for (ptrdiff_t y = 0; y < height; y++)
-        for (ptrdiff_t x = 0; x < width; x++) {
-            float *at = (float *)pixel_at(pixels, y, x), divisor = at[alpha] == 0 ? 1 : at[alpha];
-            for (int c = 0; c < channels; c++) at[c] = is_color[c] ? at[c] / divisor : at[c];
-        }
-}
-
 KERNEL(unassociate)(const Pixels *pixels, int channels, int alpha, const uint8_t *is_color, ptrdiff_t height,
                     ptrdiff_t width) {
-    if (channels == 4)
-        divide(pixels, 4, alpha, is_color, height, width);
-    else
-        divide(pixels, channels, alpha, is_color, height, width);
+    int in_order = alpha == 3 && channels == 4 && is_color[0] && is_color[1] && is_color[2];
+    Picks is_alpha;
+    for (int i = 0; i < LANES; i++) is_alpha[i] = (i & 3) == 3 ? -1 : 0;
+    for (ptrdiff_t y = 0; y < height; y++) {
+        float *row = (float *)pixel_at(pixels, y, 0);
+        for (ptrdiff_t i = 0; in_order && i < 4 * width; i += LANES) {
+            Lanes values = lanes_at(row + i, 4 * width - i), covered = alpha_of(values);
+            put_lanes(row + i, values / pick(is_alpha | (covered == 0), all(1), covered), 4 * width - i);
+        }
+        for (ptrdiff_t x = 0; !in_order && x < width; x++) {
+            float *at = row + x * channels, divisor = at[alpha] == 0 ? 1 : at[alpha];
+            for (int c = 0; c < channels; c++)
+                if (is_color[c]) at[c] /= divisor;
+        }
+    }
 }
