@@ -143,6 +143,18 @@ def test_a_model_of_one_size_runs_in_tiles_of_that(tmp_path: Path, size: tuple[i
         super_resolve(image, fixed, overlap=11)
 
 
+@pytest.mark.parametrize("shape", [[1, 3, 0, 0], [1, 3, -1, -1], [1, 3, "h", 40]])
+def test_a_size_that_is_none_is_none(tmp_path: Path, shape: list[Any]) -> None:
+    (tmp_path / "m").write_bytes(onnx_doubler(shape=shape))
+    assert getattr(networks.build(load_model(path=tmp_path / "m")), "size", 0) is None
+
+
+def test_a_size_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(onnx_doubler(shape=[1, 3, 100_000, 100_000]))
+    with pytest.raises(OperationError, match="takes pictures of 100000x100000 alone"):
+        super_resolve(picture(), load_model(path=tmp_path / "m"))
+
+
 def test_a_program_of_one_size_runs_in_tiles_of_that(tmp_path: Path) -> None:
     program = torch.export.export(Doubler(), (torch.zeros(1, 3, 16, 20),))
     torch.export.save(program, tmp_path / "fixed.pt2")

@@ -9,6 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline_core import OperationError
+
+LARGEST = 1 << 26
+"""Pixels of a picture that a network may insist on: a file must not take the machine's memory by saying so."""
+
 REACH = 32
 """What a foreign network is taken to look at, in pixels on each side; how far it does look is not known."""
 
@@ -60,4 +65,8 @@ class Foreign(nn.Module):
 def fixed(sizes: Sequence[Any]) -> tuple[int, int] | None:
     """Width and height of `(B, C, H, W)` where both are told."""
     height, width = sizes[2:] if len(sizes) == 4 and sizes[1] in (1, 3) else (None, None)
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+    if not (isinstance(width, int) and isinstance(height, int) and min(width, height) > 0):
+        return None
+    if width * height > LARGEST:
+        raise OperationError(f"the model takes pictures of {width}x{height} alone; {LARGEST:,} pixels are the most")
+    return width, height

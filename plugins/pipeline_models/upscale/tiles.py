@@ -22,7 +22,7 @@ SMALLEST = 16
 BAND = 1 << 17
 """Pixels that our networks work on at a time. What is between their convolutions is then small enough for the C library to use the
 same memory again: a quarter of the time goes into getting more from the system where it is not."""
-SHARE = 8
+SHARE = 4
 """Of memory that is short a band is to take so small a part: what large blocks leave behind fits nothing (`room`)."""
 LEAST_ROWS = 16
 """Rows that our networks work on at a time where memory is short. Fewer cost time."""
