@@ -7,6 +7,9 @@
 #define PIPELINE_COLORS_H
 
 #include <pixels.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 /* The same fields as `passes.Layout`. */
 typedef struct {
@@ -26,6 +29,27 @@ INLINE void associate(float *restrict plane, const float *restrict given, const 
         float lit = given[i] == 0 ? 0.0f : plane[i];
         plane[i] = alpha[i] == 0 ? lit : plane[i] * alpha[i];
     }
+}
+
+/* Whether a part is so large that nobody will find it in a cache again: it is better written past them. */
+INLINE int is_large(const Pixels *to, ptrdiff_t height, ptrdiff_t width) {
+    return height * width * to->pixel >= 4 << 20;
+}
+
+/* Floats next to each other, past the caches: what is there is not read first. `end_stream` comes before others read. */
+INLINE void stream(char *at, const float *restrict values, int n) {
+    int i = 0;
+#if defined(__SSE2__)
+    if ((uintptr_t)at % 16 == 0)
+        for (; i + 4 <= n; i += 4) _mm_stream_ps((float *)at + i, _mm_loadu_ps(values + i));
+#endif
+    for (; i < n; i++) ((float *)at)[i] = values[i];
+}
+
+INLINE void end_stream(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
 }
 
 /* A block of the colours, into where they are. */

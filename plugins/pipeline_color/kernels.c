@@ -7,19 +7,20 @@
 KERNEL(scaled)(const Pixels *from, const Pixels *to, const Layout *layout, const float *slopes, const float *offsets,
                float low, float high, ptrdiff_t height, ptrdiff_t width) {
     Plane planes[3], given, alpha;
-    int associated = layout->alpha >= 0;
+    int associated = layout->alpha >= 0, large = is_large(to, height, width);
     for (ptrdiff_t y = 0; y < height; y++)
         for (ptrdiff_t x = 0; x < width; x += BLOCK) {
             int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
             const char *at = pixel_at(from, y, x);
             if (layout->channels == 1 && from->dtype == FLOAT32 && from->pixel == sizeof(float)) {
                 const float *values = (const float *)at;
-                float *out = (float *)pixel_at(to, y, x);
+                float *out = large ? planes[0] : (float *)pixel_at(to, y, x);
                 for (int i = 0; i < n; i++) {
                     float value = values[i] * slopes[0] + offsets[0];
                     value = value < low ? low : value;
                     out[i] = value > high ? high : value;
                 }
+                if (large) stream(pixel_at(to, y, x), out, n);
                 continue;
             }
             if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
@@ -44,6 +45,7 @@ KERNEL(scaled)(const Pixels *from, const Pixels *to, const Layout *layout, const
                 store_colors(planes, to, &some, y, x, n);
             }
         }
+    end_stream();
 }
 
 /* x ^ p for x above 0: of x = m 2^e both factors' powers are in tables, m's at even steps from 1 to 2. */

@@ -357,3 +357,13 @@ def test_compiled_powers_are_those_of_doubles(exponent: float, compiled: None) -
     with np.errstate(over="ignore"):
         expected = (values.astype(np.float64) ** exponent).astype(np.float32)
     np.testing.assert_allclose(found, expected, rtol=3e-7, atol=1e-35)
+
+
+@pytest.mark.parametrize("width", [1100, 1101])
+def test_compiled_lines_over_much_at_once_are_the_same(
+    width: int, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Image(np.random.default_rng(1).random((1, 1000, width, 1), np.float32), channels=("Y",))
+    few = levels(picture, in_low=0.2).array
+    monkeypatch.setattr("pipeline_core.passes.LEAST", 1 << 30)  # written past the caches
+    assert np.array_equal(levels(picture, in_low=0.2).array, few)
