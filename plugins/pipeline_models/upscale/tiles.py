@@ -19,7 +19,7 @@ Sides = tuple[int, int]
 
 SMALLEST = 16
 
-BAND = 1 << 17
+BAND = 1 << 18
 """Pixels that our networks work on at a time. What is between their convolutions is then small enough for the C library to use the
 same memory again: a quarter of the time goes into getting more from the system where it is not."""
 SHARE = 4
