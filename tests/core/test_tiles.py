@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline_core import Scratch, each_tile, empty
+from pipeline_core.buffers import Pool
 
 
 @pytest.mark.parametrize("side", [(1, 1), (7, 16), (3, 5), (100, 100)])
@@ -44,7 +45,8 @@ def test_scratch_is_used_again_and_each_worker_has_its_own() -> None:
     assert not np.shares_memory(mine, theirs[0])
 
 
-def test_empty_gives_memory_that_nothing_looks_at_any_more() -> None:
+def test_empty_gives_memory_that_nothing_looks_at_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline_core.buffers.pool", Pool())  # nobody else's memory
     large = (512, 1024, 3)
     first = empty(large)
     view = first[3:5]
