@@ -71,8 +71,8 @@ INLINE Lanes divide(Lanes b, Lanes s) {
     return held(pick(b == 0, all(0), quotient), b, s);
 }
 
-#define AT(plane, i) (*(Lanes *)((plane) + (i)))
-#define OF(plane, i) (*(const Lanes *)((plane) + (i)))
+#define AT(plane, i) (*(Anywhere *)((plane) + (i)))
+#define OF(plane, i) (*(const Anywhere *)((plane) + (i)))
 #define EACH for (int i = 0; i < n; i += LANES)
 #define BLEND(formula)                                                                                                 \
     EACH {                                                                                                             \
@@ -242,8 +242,13 @@ INLINE void blend_in_place(const Side *top, const Side *base, const Side *out, f
                            ptrdiff_t height, ptrdiff_t width) {
     ptrdiff_t samples = count * width;
     ptrdiff_t t_step = top->pixels.pixel / count, b_step = base->pixels.pixel / count;
-    for (ptrdiff_t y = 0; y < height; y++)
-        for (ptrdiff_t x = 0; x < samples; x += BLOCK) {
+    int floats = opacity == 1 && top->pixels.dtype == FLOAT32 && base->pixels.dtype == FLOAT32;
+    ptrdiff_t whole = floats ? samples / LANES * LANES : 0; /* what needs no planes */
+    for (ptrdiff_t y = 0; y < height; y++) {
+        if (whole)
+            blend_plane(blend, (float *)pixel_at(&out->pixels, y, 0), (const float *)pixel_at(&base->pixels, y, 0),
+                        (const float *)pixel_at(&top->pixels, y, 0), (int)whole);
+        for (ptrdiff_t x = whole; x < samples; x += BLOCK) {
             Plane t, b, blended;
             int n = samples - x < BLOCK ? (int)(samples - x) : BLOCK;
             load(t, pixel_at(&top->pixels, y, 0) + x * t_step, t_step, 0, top->pixels.dtype, n);
@@ -253,6 +258,7 @@ INLINE void blend_in_place(const Side *top, const Side *base, const Side *out, f
                 for (int i = 0; i < n; i++) blended[i] = blended[i] * opacity + b[i] * (1.0f - opacity);
             store(pixel_at(&out->pixels, y, 0) + x * 4, 4, 0, blended, n);
         }
+    }
 }
 
 /* Top merged with base, written to out, which is float32 and may be base itself. `amounts`, a picture of one channel or
