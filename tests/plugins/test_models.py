@@ -143,18 +143,6 @@ def test_what_can_not_be_loaded_is_told(given: dict[str, Any], said: str) -> Non
     assert said in str(caught.value)
 
 
-def test_a_bundled_model_is_ready_within_50_milliseconds() -> None:
-    name = weights_file.bundled()[0]
-    networks.build(load_model(name=name))  # whatever is imported the first time
-    seconds = []
-    for _ in range(5):
-        networks.forget()
-        began = time.process_time()
-        networks.build(load_model(name=name))
-        seconds.append(time.process_time() - began)
-    assert min(seconds) < 0.05, seconds
-
-
 def test_an_output_of_a_pipeline_may_be_a_model(tmp_path: Path) -> None:
     made = pipeline_core.Pipeline(folder=tmp_path)
     made.output("kept", made.node("m", "load_model", name="photo-x2"), path="kept.safetensors")
