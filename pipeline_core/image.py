@@ -412,7 +412,7 @@ def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
     if buffer.dtype == np.float32:
         return buffer
     kernels = load_kernels(__file__)
-    if kernels is not None and _is_packed(buffer):
+    if kernels is not None and _is_for_kernels(buffer):
         height, width, channels = buffer.shape[1:]
         floats = empty(buffer.shape)
         for item, out in zip(buffer, floats, strict=True):
@@ -425,9 +425,9 @@ def _to_float(buffer: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
     return np.asarray(np.divide(buffer, np.float32(scale), dtype=np.float32))
 
 
-def _is_packed(buffer: np.ndarray[Any, Any]) -> bool:
-    """Whether it is one for kernels: without gaps within its rows, and not so small that numpy is done before they begin."""
-    return buffer.size >= 1 << 12 and Pixels.fits(buffer) and buffer.strides[2] == buffer.itemsize * buffer.shape[3]
+def _is_for_kernels(buffer: np.ndarray[Any, Any]) -> bool:
+    """Whether they take it, and it is not so small that numpy is done before they begin."""
+    return buffer.size >= 1 << 12 and Pixels.are_packed(buffer)
 
 
 def _memory(array: np.ndarray[Any, Any]) -> c_void_p:
@@ -442,7 +442,7 @@ def _weighed(buffer: np.ndarray[Any, Any], where: list[int], at: int, *, multipl
     """
     result = empty(buffer.shape)
     kernels = load_kernels(__file__)
-    if kernels is not None and _is_packed(buffer) and (where, at) == ([0, 1, 2], 3) and buffer.shape[3] == 4:
+    if kernels is not None and _is_for_kernels(buffer) and (where, at) == ([0, 1, 2], 3) and buffer.shape[3] == 4:
         height, width = (c_ssize_t(length) for length in buffer.shape[1:3])
         for item, out in zip(buffer, result, strict=True):
             kernels.weigh(byref(Pixels.of(item)), _memory(out), multiply, height, width)

@@ -48,6 +48,11 @@ class Pixels(ctypes.Structure):
         """Whether kernels take an array `(..., H, W, C)`: of a type that they know, a pixel's samples side by side."""
         return array.dtype.name in DTYPES and array.strides[-1] == array.itemsize and array.flags.aligned
 
+    @staticmethod
+    def are_packed(array: Any) -> bool:
+        """Whether one of these also has no gaps within its rows."""
+        return Pixels.fits(array) and array.strides[-2] == array.itemsize * array.shape[-1]
+
     @classmethod
     def of(cls, array: Any) -> Pixels:
         """Of a numpy array `(H, W, C)` that `fits`, which must outlive this."""

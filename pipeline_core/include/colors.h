@@ -23,6 +23,15 @@ INLINE void straighten(float *restrict plane, const float *restrict alpha, int n
     for (int i = 0; i < n; i++) plane[i] /= alpha[i] == 0 ? 1.0f : alpha[i];
 }
 
+/* A block of a colour, straight. Where it is associated with this alpha, `given` keeps what was there. */
+INLINE void load_straight(float *restrict plane, float *restrict given, const float *restrict alpha, const Pixels *from,
+                          const Layout *layout, int channel, ptrdiff_t y, ptrdiff_t x, int n) {
+    load(plane, pixel_at(from, y, x), from->pixel, channel, from->dtype, n);
+    if (layout->alpha < 0) return;
+    for (int i = 0; i < n; i++) given[i] = plane[i];
+    straighten(plane, alpha, n);
+}
+
 /* Changed colours times alpha, where `given` were there. */
 INLINE void associate(float *restrict plane, const float *restrict given, const float *restrict alpha, int n) {
     for (int i = 0; i < n; i++) {

@@ -77,11 +77,10 @@ def scaled(
     kernels = kernels_for(__file__, image)
     if kernels is None:
         return None
-    array, result = stored(image), empty((image.batch, image.height, image.width, len(image.channels)))
-    layout = Layout.of(image)
+    sides, layout = _sides(image), Layout.of(image)
+    array, result = sides
     if as_stored:
         layout.alpha = -1
-    sides = [array, result]
     if layout.alpha < 0 and _is_one(image, array, list(zip(slopes, offsets, strict=True))):
         sides, layout = _flat(sides), Layout(1, 1, (ctypes.c_int * 1)(0), -1)
     numbers = ((ctypes.c_float * len(some))(*some) for some in (slopes, offsets))
@@ -107,8 +106,8 @@ def raised(image: Image, changes: Sequence[Raise]) -> Image | None:
     tables = {change.exponent: _powers(change.exponent) for change in changes}
     if kernels is None or any(table is None for table in tables.values()):
         return None
-    array, result = stored(image), empty((image.batch, image.height, image.width, len(image.channels)))
-    sides, layout = [array, result], Layout.of(image)
+    sides, layout = _sides(image), Layout.of(image)
+    array, result = sides
     if layout.alpha < 0 and _is_one(image, array, changes):
         sides, changes, layout = _flat(sides), changes[:1], Layout(1, 1, (ctypes.c_int * 1)(0), -1)
     told = (_Raise * len(changes))(*(_Raise(_power(tables[one.exponent]), *one[1:]) for one in changes))
@@ -137,11 +136,11 @@ def converted(
     if kernels is None or sorted(where) != sorted(image.color_indices):
         return None
     layout = Layout.of(image, where)
-    result = empty((image.batch, image.height, image.width, len(image.channels)))
+    sides = _sides(image)
     numbers = None if matrix is None else (ctypes.c_float * 9)(*matrix.ravel().tolist())
     told = ctypes.byref(layout), ctypes.byref(_transfer(decode)), numbers, ctypes.byref(_transfer(encode))
-    pass_over(kernels.converted, [stored(image), result], *told)
-    return image.with_buffer(result)
+    pass_over(kernels.converted, sides, *told)
+    return image.with_buffer(sides[1])
 
 
 def _transfer(curve: Transfer | None) -> _Transfer:
@@ -175,10 +174,16 @@ def mixed(image: Image, matrix: Array, triples: Sequence[Sequence[int]]) -> Imag
     if kernels is None:
         return None
     layout = Layout.of(image, [i for where in triples for i in where])
-    result = empty((image.batch, image.height, image.width, len(image.channels)))
+    sides = _sides(image)
     numbers = (ctypes.c_float * 9)(*matrix.ravel().tolist())
-    pass_over(kernels.mixed, [stored(image), result], ctypes.byref(layout), numbers)
-    return image.with_buffer(result)
+    pass_over(kernels.mixed, sides, ctypes.byref(layout), numbers)
+    return image.with_buffer(sides[1])
+
+
+def _sides(image: Image) -> list[Array]:
+    """What is read, and room for what is written."""
+    array = stored(image)
+    return [array, empty(array.shape)]
 
 
 def _is_one(image: Image, array: Array, changes: Sequence[object]) -> bool:
@@ -195,9 +200,9 @@ def curved(image: Image, own: Sequence[Curve | None], then: Curve | None) -> Ima
     kernels = kernels_for(__file__, image)
     if kernels is None or any(curve is not None and curve.table is None for curve in (*own, then)):
         return None
-    array, result = stored(image), empty((image.batch, image.height, image.width, len(image.channels)))
     tables = {curve: _table(curve) for curve in {*own, then} if curve is not None}
-    sides, layout = [array, result], Layout.of(image)
+    sides, layout = _sides(image), Layout.of(image)
+    array, result = sides
     if _is_one(image, array, own):
         sides, own, layout = _flat(sides), own[:1], Layout(1, 1, (ctypes.c_int * 1)(0), -1)
     chains = [_pointers([tables.get(curve) for curve in chain]) for chain in (own, [then] * len(own))]  # type: ignore[arg-type]  # None is in no table
@@ -218,9 +223,9 @@ def cubed(image: Image, cube: Cube, triples: Sequence[Sequence[int]], *, tetrahe
         entries.ctypes.data_as(_FLOATS), size, (ctypes.c_float * 3)(*cube.low), (ctypes.c_float * 3)(*lengths)
     )
     layout = Layout.of(image, [i for where in triples for i in where])
-    result = empty((image.batch, image.height, image.width, len(image.channels)))
-    pass_over(kernels.cubed, [stored(image), result], ctypes.byref(layout), ctypes.byref(table), int(tetrahedral))
-    return image.with_buffer(result)
+    sides = _sides(image)
+    pass_over(kernels.cubed, sides, ctypes.byref(layout), ctypes.byref(table), int(tetrahedral))
+    return image.with_buffer(sides[1])
 
 
 def _table(curve: Curve) -> _Curve:

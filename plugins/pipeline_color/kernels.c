@@ -30,11 +30,7 @@ KERNEL(scaled)(const Pixels *from, const Pixels *to, const Layout *layout, const
                                layout->colors + first, layout->alpha};
                 for (int k = 0; k < some.count; k++) {
                     float *plane = planes[k], slope = slopes[first + k], offset = offsets[first + k];
-                    load(plane, at, from->pixel, some.colors[k], from->dtype, n);
-                    if (associated) {
-                        for (int i = 0; i < n; i++) given[i] = plane[i];
-                        straighten(plane, alpha, n);
-                    }
+                    load_straight(plane, given, alpha, from, layout, some.colors[k], y, x, n);
                     for (int i = 0; i < n; i++) {
                         float value = plane[i] * slope + offset;
                         value = value < low ? low : value;
@@ -112,16 +108,18 @@ KERNEL(raised)(const Pixels *from, const Pixels *to, const Layout *layout, const
             if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
             if (associated) load(alpha, pixel_at(from, y, x), from->pixel, layout->alpha, from->dtype, n);
             for (int k = 0; k < layout->count; k++) {
-                load(plane, pixel_at(from, y, x), from->pixel, layout->colors[k], from->dtype, n);
-                if (associated) {
-                    for (int i = 0; i < n; i++) given[i] = plane[i];
-                    straighten(plane, alpha, n);
-                }
+                load_straight(plane, given, alpha, from, layout, layout->colors[k], y, x, n);
                 raise_line(plane, changes + k, n);
                 if (associated) associate(plane, given, alpha, n);
                 store(pixel_at(to, y, x), to->pixel, layout->colors[k], plane, n);
             }
         }
+}
+
+INLINE void times(const float *m, Plane *restrict planes, Plane *restrict found, int n) {
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < n; i++)
+            found[k][i] = planes[0][i] * m[3 * k] + planes[1][i] * m[3 * k + 1] + planes[2][i] * m[3 * k + 2];
 }
 
 /* R, G and B of each layer times a matrix: the same for associated and straight values. */
@@ -136,9 +134,7 @@ KERNEL(mixed)(const Pixels *from, const Pixels *to, const Layout *layout, const 
                 Layout triple = {layout->channels, 3, layout->colors + first, -1};
                 for (int k = 0; k < 3; k++)
                     load(planes[k], pixel_at(from, y, x), from->pixel, triple.colors[k], from->dtype, n);
-                for (int k = 0; k < 3; k++)
-                    for (int i = 0; i < n; i++)
-                        found[k][i] = planes[0][i] * m[3 * k] + planes[1][i] * m[3 * k + 1] + planes[2][i] * m[3 * k + 2];
+                times(m, planes, found, n);
                 store_colors(found, to, &triple, y, x, n);
             }
         }
@@ -183,18 +179,11 @@ KERNEL(converted)(const Pixels *from, const Pixels *to, const Layout *layout, co
                 Layout some = {layout->channels, layout->count - first < 3 ? layout->count - first : 3,
                                layout->colors + first, layout->alpha};
                 for (int k = 0; k < some.count; k++) {
-                    load(planes[k], pixel_at(from, y, x), from->pixel, some.colors[k], from->dtype, n);
-                    if (associated) {
-                        for (int i = 0; i < n; i++) given[k][i] = planes[k][i];
-                        straighten(planes[k], alpha, n);
-                    }
+                    load_straight(planes[k], given[k], alpha, from, layout, some.colors[k], y, x, n);
                     transfer(planes[k], decode, 1, n);
                 }
                 if (m) {
-                    for (int k = 0; k < 3; k++)
-                        for (int i = 0; i < n; i++)
-                            linear[k][i] = planes[0][i] * m[3 * k] + planes[1][i] * m[3 * k + 1] +
-                                           planes[2][i] * m[3 * k + 2];
+                    times(m, planes, linear, n);
                     for (int k = 0; k < 3; k++)
                         for (int i = 0; i < n; i++) planes[k][i] = linear[k][i];
                 }
@@ -250,11 +239,7 @@ KERNEL(curved)(const Pixels *from, const Pixels *to, const Layout *layout, const
             if (layout->count != layout->channels) carry(from, to, layout->channels, y, x, n);
             if (associated) load(alpha, pixel_at(from, y, x), from->pixel, layout->alpha, from->dtype, n);
             for (int k = 0; k < layout->count; k++) {
-                load(plane, pixel_at(from, y, x), from->pixel, layout->colors[k], from->dtype, n);
-                if (associated) {
-                    for (int i = 0; i < n; i++) given[i] = plane[i];
-                    straighten(plane, alpha, n);
-                }
+                load_straight(plane, given, alpha, from, layout, layout->colors[k], y, x, n);
                 if (own[k]) look_up(plane, own[k], n);
                 if (then[k]) look_up(plane, then[k], n);
                 if (associated) associate(plane, given, alpha, n);
@@ -341,11 +326,7 @@ KERNEL(cubed)(const Pixels *from, const Pixels *to, const Layout *layout, const 
             for (int first = 0; first < layout->count; first += 3) {
                 const int *colors = layout->colors + first;
                 for (int k = 0; k < 3; k++) {
-                    load(planes[k], pixel_at(from, y, x), from->pixel, colors[k], from->dtype, n);
-                    if (associated) {
-                        for (int i = 0; i < n; i++) given[k][i] = planes[k][i];
-                        straighten(planes[k], alpha, n);
-                    }
+                    load_straight(planes[k], given[k], alpha, from, layout, colors[k], y, x, n);
                     place(cube, k, planes[k], below[k], part[k], n);
                 }
                 if (by_tetrahedra)

@@ -5,7 +5,7 @@
  * multiplied by its alpha first and divided by it at the end, and a picture without alpha keeps its bits. The formulas
  * are those of porter_duff.py and blend.py, where their sources are said; tests hold these against them.
  */
-#include <pixels.h>
+#include <colors.h>
 
 enum { NONE, STRAIGHT, ASSOCIATED }; /* alpha states */
 
@@ -191,11 +191,12 @@ INLINE void fraction(int seen, float *restrict plane, const float *restrict othe
         fill(plane, seen == ALL ? 1.0f : 0.0f, n);
 }
 
-/* Colours divided by alpha; where alpha is 0 they stay as they are. */
-INLINE void straighten(Plane *restrict planes, const Plane *restrict stored, const float *restrict alpha, int count,
-                       int n) {
-    for (int k = 0; k < count; k++)
-        for (int i = 0; i < n; i++) planes[k][i] = stored[k][i] / (alpha[i] == 0.0f ? 1.0f : alpha[i]);
+INLINE void straight_of(Plane *restrict planes, const Plane *restrict stored, const float *restrict alpha, int count,
+                        int n) {
+    for (int k = 0; k < count; k++) {
+        for (int i = 0; i < n; i++) planes[k][i] = stored[k][i];
+        straighten(planes[k], alpha, n);
+    }
 }
 
 INLINE int is_one(const float *plane, int n) {
@@ -331,11 +332,11 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
             if (blend != NO_BLEND) {
                 const Plane *source = t, *backdrop = b;
                 if (top->alpha == ASSOCIATED) {
-                    straighten(straight_t, t, ta, count, n);
+                    straight_of(straight_t, t, ta, count, n);
                     source = straight_t;
                 }
                 if (base->alpha == ASSOCIATED) {
-                    straighten(straight_b, b, ba, count, n);
+                    straight_of(straight_b, b, ba, count, n);
                     backdrop = straight_b;
                 }
                 if (blend >= HUE)

@@ -46,7 +46,7 @@ def detail_changed(
         return None
     buffer = stored(image)
     channels = buffer.shape[3]
-    if buffer.strides[2] != buffer.itemsize * channels:
+    if not Pixels.are_packed(buffer):
         buffer = np.ascontiguousarray(buffer)
     result, scratch = empty(buffer.shape), Scratch()
     radius = len(weights) // 2

@@ -173,9 +173,7 @@ def _weights(kind: str) -> Array:
 def packed(image: Image | Mask) -> Array:
     """Its pixels without gaps within a row."""
     buffer = image.buffer if isinstance(image.buffer, np.ndarray) else image.array
-    if Pixels.fits(buffer) and buffer.strides[2] == buffer.itemsize * buffer.shape[3]:
-        return buffer
-    return np.ascontiguousarray(buffer)
+    return buffer if Pixels.are_packed(buffer) else np.ascontiguousarray(buffer)
 
 
 def _tiles(along: Sums, channels: int) -> tuple[Array, int]:
