@@ -1,4 +1,4 @@
-"""R2: whatever is done to an entry, it is noticed, computed again, and told in one line."""
+"""R2: whatever is done to an entry, it is noticed, computed again, and told in one line; also after it was proved."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.soak.children import Done, command
 from benchmarks.soak.outcome import Outcome
+from benchmarks.soak.proved import LATER, attack_proved, is_possible
 from pipeline_core.cache import record
 from pipeline_core.cache.record import Record
 
@@ -53,7 +54,11 @@ def r2(count: int, work: Path) -> Outcome:
             caught = number
             break
     outcome.figures = f"{len(DAMAGES)} kinds of damage: noticed, told once with key and node, computed again, exit 0"
-    outcome.caught(caught, "digests not proved")
+    broken = "digests not proved"
+    if caught is not None and is_possible(work):
+        outcome.figures += f"; as often written to after a proof, in {len(LATER)} ways"
+        caught, broken = attack_proved(count, work, outcome.fail), "a time that can be set back"
+    outcome.caught(caught, broken)
     return outcome
 
 

@@ -16,6 +16,7 @@ import math
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -26,6 +27,7 @@ import xxhash
 from blake3 import blake3
 
 from pipeline_core import values
+from pipeline_core.cache import proofs
 from pipeline_core.cache.record import DamagedError, Output
 from pipeline_core.pieces import Checksum, checksum
 
@@ -38,6 +40,8 @@ SUFFIX = ".safetensors"
 IN_PIECES = "4m:"
 ALIGNMENT = 64
 CHUNK = 1 << 20
+BLOCK = 2 << 20
+"""So much is written at a time. What the system was given at once it keeps in one large page where it can, and maps as one."""
 MAPPED = 1 << 20  # smaller files are read: a mapping costs page faults, and a process may have only some 65,000
 
 # Element type -> (tag of the safetensors format, numbers per element). A complex number is two numbers of one more axis.
@@ -90,13 +94,14 @@ class Contents:
 
     def write(self, file: int | None) -> str:
         """Write to a file descriptor (or nowhere); returns the checksum of what was written. Raises OSError."""
-        checksum = Checksum()
-        _write(file, memoryview(self.header))
+        checksum, blocks = Checksum(), _Blocks(file)
+        blocks.add(memoryview(self.header))
         for piece in self._data():
             for start in range(0, len(piece), CHUNK):  # hashed and written while it is in the core's cache
                 part = piece[start : start + CHUNK]
                 checksum.update(part)
-                _write(file, part)
+                blocks.add(part)
+        blocks.write()
         return _text(self.header, checksum.digest())
 
     def _data(self) -> Iterator[memoryview]:
@@ -106,9 +111,35 @@ class Contents:
             yield from _bytes_of(buffer.in_memory)
 
 
-def _write(file: int | None, part: memoryview) -> None:
-    while file is not None and len(part):
-        part = part[os.write(file, part) :]
+class _Blocks:
+    """A file written a block at a time, each at a multiple of its size; or nothing."""
+
+    def __init__(self, file: int | None) -> None:
+        self._file = file
+        self._parts: list[memoryview] = []
+        self._room = BLOCK
+
+    def add(self, part: memoryview) -> None:
+        while self._file is not None and len(part):
+            taken, part = part[: self._room], part[self._room :]
+            self._parts.append(taken)
+            self._room -= len(taken)
+            if not self._room:
+                self.write()
+
+    def write(self) -> None:
+        """What has come and is not written yet."""
+        parts, self._parts, self._room = self._parts, [], BLOCK
+        while parts and self._file is not None:
+            done = _write(self._file, parts)
+            while parts and done >= len(parts[0]):
+                done -= len(parts.pop(0))
+            if parts:
+                parts[0] = parts[0][done:]
+
+
+def _write(file: int, parts: list[memoryview]) -> int:
+    return os.writev(file, parts) if hasattr(os, "writev") else os.write(file, parts[0])
 
 
 def _text(header: bytes, data: bytes) -> str:
@@ -141,29 +172,45 @@ def read(path: Path, output: Output, known: Known | None = None) -> Any:
 def is_true(path: Path, output: Output) -> bool:
     """Whether the file is what was written, and its value has the digest that it is named by."""
     try:
-        return _digest(*_unpack(_read_proved(path, output)[0])) == output.digest
+        return _digest(*_unpack(_read_proved(path, output, anew=True)[0])) == output.digest
     except (DamagedError, OSError, LookupError, TypeError, ValueError):
         return False
 
 
-def _read_proved(path: Path, output: Output) -> tuple[Any, bytes]:
-    """(the file's bytes, the checksum of all after the header; empty where it is not known by itself)."""
+def _read_proved(path: Path, output: Output, *, anew: bool = False) -> tuple[Any, bytes]:
+    """(the file's bytes, the checksum of all after the header; empty where it is not known by itself).
+
+    A proof is remembered where no write could escape us, and used unless it has to be made `anew`.
+    """
     file = open_blob(path, output.size)
     try:
-        memory: Any
         if output.size < MAPPED:
-            memory = bytearray(output.size)
-            is_there = _fill(file, memory) == output.size
-            found, data = _proof(memory, output) if is_there else ("", b"")
-        else:
-            # Only a change by a stranger after the proof could hurt; nobody of ours rewrites a blob.
-            memory = mmap.mmap(file, output.size, access=mmap.ACCESS_COPY)
-            found, data = _proof(memory if _is_populated(memory) else _whole(file, output.size), output)
-        if found != output.checksum:
-            raise DamagedError("its blob does not match its checksum")
+            content = bytearray(output.size)
+            if _fill(file, content) != output.size:
+                raise DamagedError("its blob is shorter than it was")
+            return content, _proved(content, output)
+        facts = os.fstat(file)
+        # Only a change by a stranger after the proof could hurt; nobody of ours rewrites a blob.
+        memory = mmap.mmap(file, output.size, access=mmap.ACCESS_COPY)
+        before = proofs.pages_read()
+        is_populated = _is_populated(memory)
+        data = None if anew else proofs.recall(facts, output.checksum)
+        if data is not None and is_populated and proofs.pages_read() == before:  # what a disk gives is proved each time
+            return memory, data
+        will_hold = is_populated and proofs.will_show_writes(file, facts)
+        data = _proved(memory if is_populated else _whole(file, output.size), output)
+        if will_hold:
+            proofs.remember(facts, output.checksum, data)
         return memory, data
     finally:
         os.close(file)
+
+
+def _proved(memory: Any, output: Output) -> bytes:
+    found, data = _proof(memory, output)
+    if found != output.checksum:
+        raise DamagedError("its blob does not match its checksum")
+    return data
 
 
 def _proof(memory: Any, output: Output) -> tuple[str, bytes]:
@@ -205,6 +252,8 @@ def _is_populated(memory: mmap.mmap) -> bool:
 
     False where the system has no such call (Linux has it since 5.14). Hashed where it lies it is read half as often.
     """
+    with suppress(AttributeError, OSError):  # a hint: what comes from the disk now comes in large pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
     try:
         memory.madvise(_POPULATE_READ)
     except (AttributeError, ValueError):

@@ -400,10 +400,10 @@ def test_a_full_disk_costs_one_warning(cache: Cache, warnings: list[str], monkey
     put(cache, "before", image(0))
     cache.flush()
 
-    def full(file: int, content: Any) -> int:
+    def full(file: int, parts: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     for number in range(5):
         put(cache, f"k{number}", image(number + 1))
     cache.flush()
