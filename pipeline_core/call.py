@@ -47,14 +47,14 @@ def invoke(
 def checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:
     """What an operation returned, one value per output. ResultError where it is not of these kinds."""
     several = len(operation.outputs) > 1 or (isinstance(result, tuple) and hasattr(result, "_fields"))
-    if not several and isinstance(result, _kind_type(kinds[0])):
+    if not several and isinstance(result, kind_type(kinds[0])):
         return (result,)
     values = result if several else (result,)
     if not isinstance(values, tuple) or len(values) != len(kinds):
         wanted = ", ".join(output.name for output in operation.outputs)
         raise ResultError(f"it must return a NamedTuple of {wanted}, but returned {type(result).__name__}")
     for output, value, kind in zip(operation.outputs, values, kinds, strict=True):
-        if not isinstance(value, _kind_type(kind)):
+        if not isinstance(value, kind_type(kind)):
             raise ResultError(
                 f"output '{output.name}' must be {a_kind(show_kind(kind))}, but it returned {_name(value)}"
             )
@@ -69,7 +69,7 @@ def _name(value: Any) -> str:
 _KINDS: dict[str, type] = {}
 
 
-def _kind_type(name: str) -> type:
+def kind_type(name: str) -> type:
     if name not in _KINDS:
         _KINDS[name] = find_kind(f"{CORE_KINDS[name]}:{name}" if name in CORE_KINDS else name)
     return _KINDS[name]

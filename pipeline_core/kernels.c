@@ -1,5 +1,8 @@
-/* What `Image.array` and `Image.associate` do, with the same bits. */
+/* What `Image.array` and `Image.associate` do, with the same bits; and bytes that go past the caches. */
 #include <pixels.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 /* Samples next to each other, in rows, as floats next to each other. */
 KERNEL(floats)(const Pixels *from, float *to, ptrdiff_t height, ptrdiff_t samples) {
@@ -24,4 +27,33 @@ KERNEL(weigh)(const Pixels *from, float *to, int multiply, ptrdiff_t height, ptr
                 put_lanes(to + x + i, weighed, n - i);
             }
         }
+}
+
+/* Aligned lanes into memory without fetching it first, where processor and compiler know how. */
+INLINE void put_past_caches(char *at, Lanes lanes) {
+#if defined(__clang__)
+    __builtin_nontemporal_store(lanes, (Lanes *)at);
+#elif defined(__AVX512F__)
+    _mm512_stream_ps((float *)at, (__m512)lanes);
+#elif defined(__AVX__)
+    _mm256_stream_ps((float *)at, (__m256)lanes);
+#elif defined(__SSE2__)
+    _mm_stream_ps((float *)at, (__m128)lanes);
+#else
+    *(Lanes *)at = lanes;
+#endif
+}
+
+/* Bytes into memory that nobody reads soon. */
+KERNEL(stream)(char *to, const char *from, ptrdiff_t bytes) {
+    const ptrdiff_t size = sizeof(Lanes);
+    ptrdiff_t i = -(uintptr_t)to % size;
+    if (i > bytes) i = bytes;
+    memcpy(to, from, i);
+    for (; i + 4 * size <= bytes; i += 4 * size)
+        for (int j = 0; j < 4; j++) put_past_caches(to + i + j * size, *(const Anywhere *)(from + i + j * size));
+    memcpy(to + i, from + i, bytes - i);
+#if defined(__SSE2__)
+    _mm_sfence(); /* such stores may come after others: before anybody is told that they are there, they are */
+#endif
 }

@@ -16,13 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline_core.buffers import keep_freed_memory, pool
-from pipeline_core.call import checked, restored, without_gradients
+from pipeline_core.buffers import keep_freed_memory
+from pipeline_core.call import checked, kind_type, restored, without_gradients
 from pipeline_core.devices import torch_if_loaded
 from pipeline_core.errors import Cancelled, PipelineError
 from pipeline_core.frames import Frame, Frames, NotInStrips, Part, frame_of
@@ -33,6 +32,7 @@ from pipeline_core.plan import Source
 from pipeline_core.rows import RowFile, Rows, Span
 from pipeline_core.tiles import in_one_core
 from pipeline_core.values import is_tensor
+from pipeline_core.wholes import Whole
 
 Values = tuple[Any, ...]
 
@@ -61,7 +61,6 @@ class Member:
     def index(self) -> int:
         return self.part.index
 
-    @cached_property
     def arguments(self) -> list[tuple[bool, tuple[Source, ...] | None]]:
         """For each of the function's inputs, in order: whether it takes a list, and where its values come from."""
         links = dict(self.links)
@@ -151,16 +150,16 @@ class _Strips:
         self.frames = Frames(parts, outputs, frames)
         if rows is None and max(frame.nbytes for frame in self.frames.of.values()) <= SMALL:
             raise NotInStrips
-        self.files = [m for m in members if not m.part.sources]
+        readers = {m.index: sum(m.index in reader.part.sources for reader in members) for m in members}
+        last = {source: member.index for member in members for source in member.part.sources if source in readers}
+        jobs = {m.index: _Job(m, self.frames, readers, last) for m in members}
+        self.jobs = [jobs[m.index] for m in members if m.part.sources]
+        self.files = [jobs[m.index] for m in members if not m.part.sources]
         """Read from a file, one strip after the other; several files side by side."""
-        self.taken = dict.fromkeys([member.index for member in self.files], 0)
+        self.taken = dict.fromkeys([job.index for job in self.files], 0)
         """The strip whose rows each file gives next."""
-        self.members = [m for m in members if m.part.sources]
-        self.readers = {m.index: sum(m.index in reader.part.sources for reader in members) for m in members}
-        last = {source: member.index for member in members for source in member.part.sources if source in self.readers}
-        self.dying = {m.index: [source for source, reader in last.items() if reader == m.index] for m in members}
-        """The strips that nobody needs once a step is done: their memory is used again while it is in the core's cache."""
-        self.whole: dict[int, list[_Whole]] = {i: [] for i in outputs if i not in sinks}
+        self.members = list(jobs)
+        self.whole: dict[int, list[Whole]] = {i: [] for i in outputs if i not in sinks}
         self.rows = rows or self.frames.rows_of_a_strip()
         self.count = -(-self.frames.height // self.rows)
         self.failures: list[BaseException] = []
@@ -182,7 +181,7 @@ class _Strips:
             in_order = bool(self.files or self.sinks)
             self.probes = _Probes(worth_keeping, min(PROBES, self.count), holds=in_order)
         with restored(), _in_one_thread(), in_one_core() if workers > 1 else nullcontext():
-            spent = dict.fromkeys(self.readers, 0.0)
+            spent = dict.fromkeys(self.members, 0.0)
             done = itertools.count(1)
 
             def work() -> None:
@@ -269,15 +268,15 @@ class _Strips:
         spans = self.frames.spans(number * self.rows, min((number + 1) * self.rows, self.frames.height))
         needed = self.frames.needed(spans)
         read = {}
-        for member in self.files:
-            index = member.index
+        for job in self.files:
+            index = job.index
             with self.turns:
                 self.turns.wait_for(lambda index=index: self.taken[index] == number or bool(self.failures))  # type: ignore[misc]  # the loop's index
             if self.failures:
                 break
             if index in needed:
                 start, stop = needed[index]
-                read[index] = _Rows(self._call(member, start, stop, [], spent), start, stop)
+                read[index] = _Rows(self._call(job, start, stop, [], spent), start, stop)
             with self.turns:
                 self.taken[index] += 1
                 self.turns.notify_all()
@@ -289,73 +288,77 @@ class _Strips:
         strips, written = strip.read, []
         for index in self.whole.keys() & strips.keys():
             self._put(index, strips[index], strip.spans[index])
-        for member in self.members:
-            index, part = member.part.index, member.part
-            if index not in strip.needed:
+        for job in self.jobs:
+            index, wanted = job.index, strip.needed.get(job.index)
+            if wanted is None:
                 continue
-            start, stop = strip.needed[index]
-            low, high = self.frames.read(part, (start, stop))
+            start, stop = wanted
+            low, high = wanted if job.reads_the_same else self.frames.read(job.part, wanted)
             given = [
-                (None if links is None else [self._cut(*link, low, high, strips) for link in links])
+                links
+                if links is None
+                else [self._cut(*link, low, high, strips) for link in links]
                 if many
-                else (self._cut(*links[0], low, high, strips) if links else None)
-                for many, links in member.arguments
+                else self._cut(*links[0], low, high, strips)
+                for many, links in job.arguments
             ]
-            if isinstance(part.rows, RowFile):
+            if job.writes:
                 written.append((index, given[0]))
                 continue
-            if part.rows is not None:
+            if job.part.rows is not None:
                 low, high = start, stop
-            values = self._call(member, low, high, given, spent)
-            self._check_inputs(member, strips)
+            values = self._call(job, low, high, given, spent)
+            for source in job.shared:
+                if (rows := strips.get(source)) is not None and rows.is_changed():
+                    raise NotInStrips  # whoever writes into what others read is found on whole values
             if low != start or high != stop:
                 values = tuple([_cut_rows(value, start - low, stop - low) for value in values])
             made = _Rows(values, start, stop)
-            if self.readers[index] > 1:
+            if job.is_shared:
                 made.protect()
             if index in self.whole:
                 self._put(index, made, strip.spans.get(index) or strip.spans[self.frames.ends[0]])
             if probes is not None:
-                probes.nbytes[index] = sum([value.nbytes for value in made.values]) // made.rows
-            if self.readers[index] or holds:
+                probes.nbytes[index] = sum([value.nbytes for value in values]) // (stop - start)
+            if job.is_read or holds:
                 strips[index] = made
             del given, values, made
-            for source in () if holds else self.dying[index]:
-                strips.pop(source, None)
+            if not holds:
+                for source in job.last_of:
+                    strips.pop(source, None)
         if self.sinks:
             self._write(strip.number, written, spent)
         return strips if holds else {}
 
-    def _call(self, member: Member, low: int, high: int, given: list[Any], spent: dict[int, float]) -> Values:
+    def _call(self, job: _Job, low: int, high: int, given: list[Any], spent: dict[int, float]) -> Values:
         """The step's rows from `low` to `high`."""
-        index, rows, frame = member.part.index, member.part.rows, self.frames.of[member.part.index]
         began = time.perf_counter()
         try:
-            if rows is None:
-                assert member.operation.function is not None
-                result = member.operation.function(*given, **member.bound)
-            else:
-                assert isinstance(rows, Rows)
-                result = rows.make(low, high, *given)
-            values = checked(member.operation, result, member.kinds)
+            result = job.function(*given, **job.bound) if job.make is None else job.make(low, high, *given)
+            values = (result,) if type(result) is job.kind else checked(job.operation, result, job.kinds)
         except Cancelled:
             raise
         except BaseException as error:  # what it says of a strip is not for people: the run calls it on the whole
-            if not member.part.sources:
-                raise FileFailed(index, error) from error
+            if not job.part.sources:
+                raise FileFailed(job.index, error) from error
             raise NotInStrips from error
-        spent[index] += time.perf_counter() - began
+        spent[job.index] += time.perf_counter() - began
         for value in values:
-            if value.height != high - low or value.width != frame.width or value.device != "cpu":
+            buffer = value.buffer
+            _, rows, width, _ = buffer.shape
+            if rows != high - low or width != job.width or not (isinstance(buffer, np.ndarray) or buffer.is_cpu):
                 raise NotInStrips
-            if self.frames.has_margins and frame.tiles is not None and value.wrap[1] != frame.tiles:
+            if job.tiles is not None and value.wrap[1] != job.tiles:
                 raise NotInStrips
         return values
 
     def _cut(self, source: int, output: int, low: int, high: int, strips: Mapping[int, _Rows]) -> Any:
         rows = strips.get(source)
         if rows is not None:
-            return _cut_rows(rows.values[output], low - rows.start, high - rows.start)
+            value = rows.values[output]
+            if rows.start == low and rows.stop == high:
+                return value
+            return value.with_buffer(value.buffer[:, low - rows.start : high - rows.start])
         value = self.given[source][output]
         if not isinstance(value, Raster):
             return value
@@ -363,19 +366,13 @@ class _Strips:
             return value.with_buffer(value.buffer[:, low:high])
         return value.with_buffer(_tiled_rows(value.buffer, low, high))
 
-    def _check_inputs(self, member: Member, strips: Mapping[int, _Rows]) -> None:
-        """A strip that several steps read must stay what it was: whoever writes into one is found on whole values."""
-        for source in member.part.sources:
-            if source in strips and strips[source].is_changed():
-                raise NotInStrips
-
     def _put(self, index: int, strip: _Rows, span: Span) -> None:
         """Takes the rows that are asked for over into the whole; of a strip, margins are left out."""
         parts = self.whole[index]
         if not parts:
             with self.taking:
                 if not parts:
-                    parts += [_Whole(value, self.frames.of[index].height) for value in strip.values]
+                    parts += [Whole(value, self.frames.of[index].height) for value in strip.values]
         for whole, value in zip(parts, strip.values, strict=True):
             whole.put(_cut_rows(value, span[0] - strip.start, span[1] - strip.start), *span)
 
@@ -422,16 +419,41 @@ class _in_one_thread:  # noqa: N801  a context manager, read as one
             torch_if_loaded().set_num_threads(self.count)
 
 
+class _Job:
+    """A member and all that is the same for every strip: thousands of them are no time to look things up."""
+
+    __slots__ = (
+        "arguments", "bound", "function", "index", "is_read", "is_shared", "kind", "kinds", "last_of", "make", "operation",
+        "part", "reads_the_same", "shared", "tiles", "width", "writes",
+    )  # fmt: skip
+
+    def __init__(self, member: Member, frames: Frames, readers: Mapping[int, int], last: Mapping[int, int]) -> None:
+        part, operation = member.part, member.operation
+        frame = frames.of[member.index]
+        self.index, self.part, self.operation, self.kinds = member.index, part, operation, member.kinds
+        self.function: Callable[..., Any] = operation.function  # type: ignore[assignment]  # a member's is loaded
+        self.make = part.rows.make if isinstance(part.rows, Rows) else None
+        self.bound, self.arguments = member.bound, member.arguments()
+        self.kind = kind_type(self.kinds[0]) if len(operation.outputs) == 1 else None
+        """What it returns, where that is one value."""
+        self.width, self.tiles = frame.width, frame.tiles if frames.has_margins else None
+        self.reads_the_same = part.rows is None and not part.reach
+        self.writes = isinstance(part.rows, RowFile)
+        self.is_read, self.is_shared = readers[self.index] > 0, readers[self.index] > 1
+        self.shared = [source for source in part.sources if readers.get(source, 0) > 1]
+        """What it reads that others read, too: that must stay what it was."""
+        self.last_of = [source for source, reader in last.items() if reader == self.index]
+        """The strips that nobody needs after it: their memory is used again while it is in the core's cache."""
+
+
 class _Rows:
     """Rows `start` to `stop` of a step's values."""
+
+    __slots__ = ("_versions", "start", "stop", "values")
 
     def __init__(self, values: Values, start: int, stop: int) -> None:
         self.values, self.start, self.stop = values, start, stop
         self._versions: list[int] = []
-
-    @property
-    def rows(self) -> int:
-        return self.stop - self.start
 
     def protect(self) -> None:
         """Arrays refuse to be written to; tensors count it."""
@@ -445,36 +467,6 @@ class _Rows:
 
     def _now(self) -> list[int]:
         return [value.buffer._version for value in self.values if is_tensor(value.buffer)]
-
-
-class _Whole:
-    """One output's value while it is put together."""
-
-    def __init__(self, first: Raster, height: int) -> None:
-        """In the memory order that the first strip has, so that it is as if it had been made whole."""
-        self.first = first
-        array = _as_array(first.buffer)
-        shape = [array.shape[0], height, *array.shape[2:]]
-        order = sorted(range(4), key=lambda axis: (array.shape[axis] > 1, -abs(array.strides[axis])))
-        memory = pool.empty([shape[axis] for axis in order], array.dtype)
-        self.array = memory.transpose(np.argsort(order).tolist())
-
-    def put(self, value: Raster, start: int, stop: int) -> None:
-        array = _as_array(value.buffer)
-        if (
-            not _same_facts(value, self.first)
-            or array.dtype != self.array.dtype
-            or array.shape[::3] != self.array.shape[::3]
-        ):
-            raise NotInStrips
-        np.copyto(self.array[:, start:stop], array)
-
-    def value(self) -> Raster:
-        if not is_tensor(self.first.buffer):
-            return self.first.with_buffer(self.array)
-        import torch
-
-        return self.first.with_buffer(torch.from_numpy(self.array))
 
 
 def _frame(values: Values) -> Frame | None:
@@ -499,13 +491,3 @@ def _tiled_rows(buffer: Any, low: int, high: int) -> Any:
     import torch
 
     return buffer[:, torch.from_numpy(rows)]
-
-
-def _as_array(buffer: Any) -> np.ndarray[Any, Any]:
-    return buffer if isinstance(buffer, np.ndarray) else buffer.detach().numpy()
-
-
-def _same_facts(value: Raster, other: Raster) -> bool:
-    """All but the buffers."""
-    names = ("channels", "color", "alpha", "wrap", "meta")
-    return all(getattr(value, name, None) == getattr(other, name, None) for name in names)

@@ -170,6 +170,11 @@ def fingerprint(value: Any, known: Mapping[tuple[int, int], bytes] | None = None
     return total
 
 
+def as_array(buffer: Any) -> np.ndarray[Any, Any]:
+    """A buffer in the CPU's memory, of a type that numpy has, as an array of the same memory."""
+    return buffer if isinstance(buffer, np.ndarray) else buffer.detach().numpy()
+
+
 def _bytes_of(tensor: Any) -> np.ndarray[Any, Any]:
     """A CPU tensor's memory; as bytes where numpy lacks its type (bfloat16)."""
     import torch
