@@ -75,6 +75,7 @@ def run(
     jobs: int | None = None,
     keep_going: bool = False,
     strips: bool = True,
+    compiled: bool = False,
     operations: Iterable[Callable[..., Any]] = (),
     listeners: Sequence[Listener] = (),
     **params: Any,
@@ -83,7 +84,8 @@ def run(
 
     Writes no output file unless `save`. `cache` is True for the usual folder, False for none, a folder, or a `Cache`
     that is kept open between runs. With `keep_going` what could not be made is missing from the result. Without `strips`
-    every node is carried out on whole pictures.
+    every node is carried out on whole pictures. `compiled` has torch compile consecutive operations on an accelerator into
+    few kernels, which takes seconds the first time in a process.
     Raises SpecError or GraphError before anything runs, NodeError if a node fails.
     """
     graph = pipeline if isinstance(pipeline, Graph) else load(pipeline, params, operations=operations)
@@ -96,6 +98,7 @@ def run(
         jobs=jobs,
         keep_going=keep_going,
         strips=strips,
+        compiled=compiled,
         listeners=listeners,
     )
     return result.outputs
@@ -111,6 +114,7 @@ def run_graph(
     jobs: int | None = None,
     keep_going: bool = False,
     strips: bool = True,
+    compiled: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> Result:
     """As `run`, with everything that is known about the run in the result."""
@@ -119,7 +123,15 @@ def run_graph(
 
     plan = make_plan(graph, only=only, device=choose(device), save=save)
     with opened(cache, listeners) as kept:
-        return run_plan(plan, cache=kept, jobs=jobs, keep_going=keep_going, strips=strips, listeners=listeners)
+        return run_plan(
+            plan,
+            cache=kept,
+            jobs=jobs,
+            keep_going=keep_going,
+            strips=strips,
+            compiled=compiled,
+            listeners=listeners,
+        )
 
 
 def run_plan(
@@ -130,6 +142,7 @@ def run_plan(
     keep_going: bool = False,
     metadata: bool = True,
     strips: bool = True,
+    compiled: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> Result:
     """Carries out a plan with everything around it: outputs written, the history of its nodes noted."""
@@ -140,7 +153,14 @@ def run_plan(
     writer = Writer(plan, cache=cache, metadata=metadata) if plan.save else None
     try:
         return execute(
-            plan, listeners=listeners, jobs=jobs, keep_going=keep_going, cache=cache, writer=writer, strips=strips
+            plan,
+            listeners=listeners,
+            jobs=jobs,
+            keep_going=keep_going,
+            cache=cache,
+            writer=writer,
+            strips=strips,
+            compiled=compiled,
         )
     finally:
         if cache is not None:

@@ -33,6 +33,7 @@ class Finished(NamedTuple):
     strips  in how many strips
     copied  bytes that were moved besides computing: to another device, or strips put together
     stored  whether the cache took them
+    compiled  whether it was part of a program that torch compiled
     """
 
     node: str
@@ -45,6 +46,7 @@ class Finished(NamedTuple):
     strips: int = 0
     copied: int = 0
     stored: bool = False
+    compiled: bool = False
 
 
 class Failed(NamedTuple):

@@ -1,4 +1,6 @@
-"""Which steps are carried out together, strip by strip: consecutive ones of which every output row needs few input rows.
+"""Which steps are carried out together: consecutive ones of which every output row needs few input rows.
+
+On the CPU that is strip by strip, on an accelerator by programs that are compiled of them, where that is asked for.
 
 Inside a group values exist as strips of rows alone, which stay in a core's cache; whole is only what somebody outside
 reads. A group never waits for something that waits for it. Whether its pictures are large enough, and fit together, shows
@@ -63,18 +65,33 @@ class Group:
         return any(isinstance(part.rows, RowFile) or not part.sources for part in self.parts)
 
 
-def form(plan: Plan, needed: Sequence[int], load: Callable[[Step], Operation], *, writes: bool = False) -> list[Group]:
+def form(
+    plan: Plan,
+    needed: Sequence[int],
+    load: Callable[[Step], Operation],
+    *,
+    writes: bool = False,
+    strips: bool = True,
+    compiled: bool = False,
+) -> list[Group]:
     """The groups among the steps that a run has to carry out (`needed`, in order).
 
     `load` gives a step's operation with its function; what it raises is left to the run. `writes` tells that encoded
-    outputs become files, so that these can be written row by row.
+    outputs become files, so that these can be written row by row. `strips` allows groups on the CPU, `compiled` on an accelerator.
     """
-    parts = {
-        index: part
-        for index in needed
-        if plan.steps[index].node.operation.tiles and (part := _part(plan, index, load, writes)) is not None
+    parts = {}
+    for index in needed:
+        step = plan.steps[index]
+        if step.node.operation.tiles and (strips if step.device == "cpu" else compiled):
+            part = _part(plan, index, load, writes) if step.device == "cpu" else _part_elsewhere(plan, index, load)
+            if part is not None:
+                parts[index] = part
+    apart = {
+        (source, index)
+        for index in parts
+        for source in parts[index].sources
+        if plan.steps[source].device != plan.steps[index].device
     }
-    apart: set[tuple[int, int]] = set()
     while parts:
         found = _formed(plan, needed, parts, apart)
         refused = {index for group in found for index in _whole_after_all(group, plan)}
@@ -90,7 +107,7 @@ def form(plan: Plan, needed: Sequence[int], load: Callable[[Step], Operation], *
 def _formed(plan: Plan, needed: Sequence[int], parts: dict[int, Part], apart: set[tuple[int, int]]) -> list[Group]:
     """Groups of these parts, in which no link of `apart` lies."""
     steps, wanted = plan.steps, set(needed)
-    sources = {i: tuple({source for _, links in steps[i].sources for source, _ in links}) for i in needed}
+    sources = {i: _sources(steps[i]) for i in needed}
     readers: dict[int, list[int]] = {i: [] for i in needed}
     for i in needed:
         for source in sources[i]:
@@ -108,23 +125,40 @@ def _formed(plan: Plan, needed: Sequence[int], parts: dict[int, Part], apart: se
 
 
 def _part(plan: Plan, index: int, load: Callable[[Step], Operation], writes: bool) -> Part | None:
-    """What of its inputs a step needs; None where it can't be run in strips."""
+    """What of its inputs a step on the CPU needs; None where it can't be run in strips."""
     step = plan.steps[index]
-    if step.device != "cpu" or (step.is_encoder and not writes):
+    if step.is_encoder and not writes:
         return None
     try:
         loaded = load(step)
         params = bind(loaded, step.node.params)
-        sources = tuple({source for _, links in step.sources for source, _ in links})
+        sources = _sources(step)
         if loaded.facts.rows is not None:
             rows = _rows(plan, step, loaded, params)
             return None if rows is None else Part(index, sources, 0, rows)
-        if not RASTERS.issuperset(step.node.kinds) or not any(RASTERS.intersection(i.kinds) for i in loaded.inputs):
+        if not _is_of_rasters(step, loaded):
             return None
         radius = support_radius(loaded, params)
     except Exception:  # the run says what is wrong with it
         return None
     return Part(index, sources, math.ceil(radius)) if 0 <= radius <= REACH and _fits(plan, step) else None
+
+
+def _part_elsewhere(plan: Plan, index: int, load: Callable[[Step], Operation]) -> Part | None:
+    """A step on an accelerator, where values stay whole. None where it is of no pictures."""
+    step, sources = plan.steps[index], _sources(plan.steps[index])
+    try:
+        return Part(index, sources, 0) if sources and _is_of_rasters(step, load(step)) else None
+    except Exception:  # the run says what is wrong with it
+        return None
+
+
+def _sources(step: Step) -> tuple[int, ...]:
+    return tuple({source for _, links in step.sources for source, _ in links})
+
+
+def _is_of_rasters(step: Step, loaded: Operation) -> bool:
+    return RASTERS.issuperset(step.node.kinds) and any(RASTERS.intersection(wanted.kinds) for wanted in loaded.inputs)
 
 
 def _rows(plan: Plan, step: Step, loaded: Operation, params: Mapping[str, Any]) -> Rows | RowFile | None:

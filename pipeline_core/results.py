@@ -234,6 +234,11 @@ class Results:
             self._cost[index] = 0.0  # what reads this result need not count it: it is there
         return stored
 
+    def asked_for(self, group: Group) -> list[int]:
+        """The steps of a group, outputs aside, that the cache is told to keep whatever they take."""
+        inner = [i for i in group.steps if i not in group.outputs] if self.cache is not None else []
+        return [i for i in inner if _policy(self.steps[i]) == "always"]
+
     def may_keep(self, group: Group) -> bool:
         """Whether steps inside a group may be kept. What is larger than the memory is not put together unasked."""
         return self.cache is not None and (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_core.call import call, working_folder
-from pipeline_core.devices import cores
+from pipeline_core.devices import cores, settle
 from pipeline_core.errors import Cancelled, NodeError, PipelineError, PluginError
 from pipeline_core.events import (
     Event,
@@ -29,6 +29,7 @@ from pipeline_core.events import (
     Saved,
     Skipped,
     Started,
+    Warned,
     reporter,
 )  # fmt: skip
 from pipeline_core.frames import NotInStrips, Part
@@ -88,14 +89,16 @@ def execute(
     writer: Writer | None = None,
     guard: bool = True,
     strips: bool = True,
+    compiled: bool = False,
 ) -> Result:
     """Runs a plan. Raises the first NodeError (or OutputError); with `keep_going` they are all in the result.
 
     `jobs` worker threads (default: one per core). `guard` watches for operations that write into their inputs. `strips`
-    lets consecutive steps on large pictures be carried out a few rows at a time.
+    lets consecutive steps on large pictures be carried out a few rows at a time; `compiled` has torch make programs of such steps on
+    an accelerator, and of those in plain torch on the CPU.
     Ctrl-C in the main thread cancels: KeyboardInterrupt is raised within a second, even if an operation goes on.
     """
-    return _Run(plan, listeners, jobs or cores(), keep_going, cache, writer, guard, strips).execute()
+    return _Run(plan, listeners, jobs or cores(), keep_going, cache, writer, guard, strips, compiled).execute()
 
 
 class _Run:
@@ -109,6 +112,7 @@ class _Run:
         writer: Writer | None,
         guard: bool,
         strips: bool,
+        compiled: bool,
     ) -> None:
         self.plan, self.steps, self.listeners = plan, plan.steps, listeners
         self.jobs, self.keep_going, self.cache, self.writer = jobs, keep_going, cache, writer
@@ -116,7 +120,7 @@ class _Run:
         """Of the condition, which is slower to hold it by."""
         self.condition = threading.Condition(self.lock)
         self.results = Results(plan, self.condition, cache, guard)
-        self.strips = strips
+        self.strips, self.compiled = strips, compiled
         self.result = Result()
         self.idle = 0
         self.stopping = False
@@ -171,8 +175,9 @@ class _Run:
     def group_steps(self) -> list[tuple[int, ...]]:
         """Forms the groups; what each step has to wait for. An output of a group waits for the step that leads it."""
         waits_for = list(self.results.sources)
-        if self.strips:
-            formed = form(self.plan, self.needed(), self.operation, writes=self.writer is not None)
+        if self.strips or self.compiled:
+            writes, ways = self.writer is not None, {"strips": self.strips, "compiled": self.compiled}
+            formed = form(self.plan, self.needed(), self.operation, writes=writes, **ways)
             for number, group in enumerate(formed, 1):
                 self.numbers[group.leader] = number
                 self.results.groups.update(dict.fromkeys(group.steps, group))
@@ -392,8 +397,9 @@ class _Run:
         copied = 0
         try:
             if self.plan.device != "cpu":
-                inputs, copied = _brought(inputs, step.device)
+                inputs, copied = _moved(inputs, step.device)
             values = self.call(step, inputs)
+            settle(step.device)
             if self.results.watches:
                 self.check_trespass(index, given)
             if step.files:
@@ -421,8 +427,45 @@ class _Run:
             self.tell(Finished(node.name, node.operation.name, seconds, size, shapes, False, 0, 0, copied, stored))
 
     def compute_group(self, group: Group, given: dict[int, Values]) -> bool:
-        """Carries out a group in strips. False where that is not possible; its steps are run one by one then."""
+        """Carries out a group. False where that is not possible; its steps are run one by one then."""
         members = [self.member(part) for part in group.parts]
+        try:
+            there, moved = _moved(given, self.steps[group.leader].device) if self.plan.device != "cpu" else (given, 0)
+            made = self.by_program(group, members, there) if self.compiled else None
+            made = made or self.in_strips(group, members, there)
+        except NotInStrips:
+            return False
+        for index in group.steps:
+            try:
+                if index == group.leader:
+                    self.check_trespass(index, given)
+                self.check_files(self.steps[index])
+            except RuntimeError as error:
+                raise self.node_error(self.steps[index], {}, error) from error
+        self.take_over(group, made, moved)
+        return True
+
+    def by_program(self, group: Group, members: list[Member], given: dict[int, Values]) -> Made | None:
+        """What a group gives, made by programs. None where strips are better."""
+        if any(part.rows for part in group.parts):
+            return None
+        from pipeline_core import programs
+
+        leader = self.steps[group.leader]
+        token = reporter.set(lambda *_: self.check_cancelled())
+        try:
+            return programs.carry_out(
+                members,
+                [*group.outputs, *self.results.asked_for(group)],
+                given,
+                keys=[self.steps[index].operation_key for index in group.steps],
+                check_cancelled=self.check_cancelled,
+                warn=lambda message: self.tell(Warned(message, leader.name)),
+            )
+        finally:
+            reporter.reset(token)
+
+    def in_strips(self, group: Group, members: list[Member], given: dict[int, Values]) -> Made:
         leader = self.steps[group.leader]
         files = self.files_of(group)
 
@@ -443,23 +486,13 @@ class _Run:
             )
             for index, file in files.items():
                 self.saved(self.steps[index], file.finish())
-        except NotInStrips:
-            return False
+            return made
         except FileFailed as failed:
             raise self.node_error(self.steps[failed.index], {}, failed.error) from failed.error
         finally:
             reporter.reset(token)
             for file in files.values():
                 file.discard()
-        for index in group.steps:
-            try:
-                if index == group.leader:
-                    self.check_trespass(index, given)
-                self.check_files(self.steps[index])
-            except RuntimeError as error:
-                raise self.node_error(self.steps[index], {}, error) from error
-        self.take_over(group, made)
-        return True
 
     def member(self, part: Part) -> Member:
         step = self.steps[part.index]
@@ -475,8 +508,11 @@ class _Run:
             if self.writer is not None and isinstance(part.rows, RowFile)
         }
 
-    def take_over(self, group: Group, made: Made) -> None:
-        """What a group made: its outputs are held for their readers, what is worth it goes to the cache."""
+    def take_over(self, group: Group, made: Made, moved: int) -> None:
+        """What a group made: its outputs are held for their readers, what is worth it goes to the cache.
+
+        `moved` are the bytes of what it read that came from another device; they count for its leader.
+        """
         sizes = {index: sum(map(nbytes, values)) for index, values in made.values.items()}
         for index in made.values:
             if self.schedule.uses[index]:  # put together here, so that no plugin holds it: only its readers can write
@@ -506,8 +542,9 @@ class _Run:
                     tuple(map(str, values)),
                     group=self.numbers[group.leader],
                     strips=made.strips,
-                    copied=size,
+                    copied=(size if made.strips else 0) + (moved if index == group.leader else 0),
                     stored=stored,
+                    compiled=index in made.compiled,
                 )
                 self.tell(told)
 
@@ -626,16 +663,11 @@ class _Report:
         self.run.tell(Progressed(self.node, done, total, note))
 
 
-def _brought(inputs: dict[str, list[Any]], device: str) -> tuple[dict[str, list[Any]], int]:
-    """(the inputs on a device, how many bytes had to move)."""
-    there = {name: [move(value, device) for value in values] for name, values in inputs.items()}
-    moved = sum(
-        nbytes(new)
-        for name, values in inputs.items()
-        for old, new in zip(values, there[name], strict=True)
-        if new is not old
-    )
-    return there, moved
+def _moved(given: Mapping[Any, Sequence[Any]], device: str) -> tuple[dict[Any, Any], int]:
+    """(the values on a device, how many bytes had to move)."""
+    there = {name: [move(value, device) for value in values] for name, values in given.items()}
+    pairs = [pair for name in given for pair in zip(given[name], there[name], strict=True)]
+    return there, sum(nbytes(new) for old, new in pairs if new is not old)
 
 
 def _text(error: BaseException) -> str:

@@ -72,11 +72,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Made:
-    """The values that were put together, by step; each step's part of the seconds; how many strips there were."""
+    """The values that were put together, by step; each step's part of the seconds; how many strips there were.
+
+    compiled  the steps that were part of a compiled program
+    """
 
     values: dict[int, Values]
     seconds: dict[int, float]
-    strips: int
+    strips: int = 0
+    compiled: frozenset[int] = frozenset()
 
 
 WorthKeeping = Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]]

@@ -119,13 +119,18 @@ class Profile:
                 seconds(event.seconds),
                 f"{event.seconds / total:.0%}",
                 size(event.bytes) if event.bytes else "",
-                f"{event.group} ({event.strips} strips)" if event.group else "",
+                _group(event),
                 size(event.copied) if event.copied else "",
                 "found" if event.cached else "stored" if event.stored else "",
             ]
             for event in self.found
         ]
         return table(["node", "operation", "time", "", "bytes", "group", "copied", "cache"], rows, right={2, 3, 4, 6})
+
+
+def _group(event: Finished) -> str:
+    how = f" ({event.strips} strips)" if event.strips else " (compiled)" if event.compiled else ""
+    return f"{event.group}{how}" if event.group else ""
 
 
 def summary(plan: Plan, result: Result, profile: Profile | None = None) -> str:

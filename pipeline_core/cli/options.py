@@ -26,6 +26,12 @@ DEVICE = click.option(
 CACHE = click.option(
     "--cache", "cache_dir", type=click.Path(), metavar="DIR", help="Where results are kept (else $PIPELINE_CACHE)."
 )
+COMPILE = click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Have torch compile consecutive nodes on an accelerator (plain torch on the CPU too); takes seconds at first.",
+)
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither look for kept results nor keep any.")
 
 

@@ -9,6 +9,7 @@ import click
 
 from pipeline_core.cli.options import (
     CACHE,
+    COMPILE,
     DEVICE,
     FILE,
     NO_CACHE,
@@ -31,6 +32,7 @@ from pipeline_core.plan import Plan, Step
 @DEVICE
 @CACHE
 @NO_CACHE
+@COMPILE
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @TRACEBACK
 def command(
@@ -40,13 +42,14 @@ def command(
     device: str,
     cache_dir: str | None,
     no_cache: bool,
+    compiled: bool,
     as_json: bool,
     traceback: bool,
 ) -> None:
     """Show what running a pipeline FILE would do: the steps in order, with keys, sizes and bytes. Nothing runs.
 
     Every step is a hit, a run with the reason, or not needed because what reads it is there. Steps of one group are
-    carried out together, a few rows at a time.
+    carried out together, a few rows at a time, or on an accelerator, with --compile, as one program.
     """
     from pipeline_core.devices import choose
     from pipeline_core.plan import make_plan
@@ -54,7 +57,7 @@ def command(
     graph = load(file, params)
     plan = make_plan(graph, only=only, device=choose(device), values=False)
     found = _findings(plan, cache_dir, no_cache)
-    groups = _groups(plan, found)
+    groups = _groups(plan, found, compiled)
     if as_json:
         click.echo(json.dumps(_as_json(plan, found, groups), indent=2))
         return
@@ -78,12 +81,13 @@ def _findings(plan: Plan, cache_dir: str | None, no_cache: bool) -> list[Finding
         return findings(plan, cache, Writer(plan, cache=cache))
 
 
-def _groups(plan: Plan, found: list[Finding]) -> dict[int, int]:
+def _groups(plan: Plan, found: list[Finding], compiled: bool) -> dict[int, int]:
     """The number of the group that a step would be carried out in, counted from 1."""
     from pipeline_core.groups import form
 
     needed = [step.index for step, finding in zip(plan.steps, found, strict=True) if finding.state == "run"]
-    groups = form(plan, needed, lambda step: plan.graph.catalogue.load(step.node.operation), writes=plan.save)
+    load = plan.graph.catalogue.load
+    groups = form(plan, needed, lambda step: load(step.node.operation), writes=plan.save, compiled=compiled)
     return {index: number for number, group in enumerate(groups, 1) for index in group.steps}
 
 

@@ -12,6 +12,7 @@ import click
 
 from pipeline_core.cli.options import (
     CACHE,
+    COMPILE,
     DEVICE,
     FILE,
     NO_CACHE,
@@ -38,6 +39,7 @@ from pipeline_core.cli.options import (
 @NO_CACHE
 @click.option("--cache-limit", metavar="SIZE", help="How large the cache may grow, e.g. 20G; remembered.")
 @click.option("--no-strips", is_flag=True, help="Carry out every node on whole pictures, not a few rows at a time.")
+@COMPILE
 @click.option(
     "--profile", is_flag=True, help="Show at the end what every node took: time, bytes, group, copies, cache."
 )
@@ -115,6 +117,7 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
                 keep_going=asked.keep_going,
                 metadata=not asked.no_metadata,
                 strips=not asked.no_strips,
+                compiled=asked.compiled,
                 listeners=[display, *([profile] if profile else [])],
             )
         stamp = make_stamp(plan, result) if key is not None else None

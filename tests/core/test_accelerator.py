@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline_core import Pipeline
+from pipeline_core import Image, Pipeline, operation
 from pipeline_core.api import run_graph
 from pipeline_core.cache import Cache
+from pipeline_core.events import Event, Finished, Warned
 from pipeline_core.graph import Graph
 from pipeline_core.image import Raster
 from pipeline_core.testing.value_checks import accelerator
@@ -70,3 +72,43 @@ def test_what_an_accelerator_made_is_found_on_the_cpu_and_the_other_way_round(tm
             assert made.computed > 0
             assert again.computed == 0
             assert np.array_equal(move(made.outputs["sharp"], "cpu").array, move(again.outputs["sharp"], "cpu").array)
+
+
+def test_compiled_it_gives_the_same() -> None:
+    assert DEVICE is not None
+    told: list[Event] = []
+    called = values(cache=False, device=DEVICE)
+    compiled = values(cache=False, device=DEVICE, compiled=True, listeners=[told.append])
+    again = values(cache=False, device=DEVICE, compiled=True)
+    assert not [event for event in told if isinstance(event, Warned)]
+    assert {event.node for event in told if isinstance(event, Finished) and event.compiled} >= {
+        "graded",
+        "card",
+        "sharp",
+    }
+    for made in (compiled, again):
+        one, other = made["sharp"], called["sharp"]
+        assert isinstance(one, Raster)
+        assert isinstance(other, Raster)
+        assert str(one) == str(other)
+        assert np.abs(one.array - other.array).max() < 1e-4
+
+
+def test_seconds_are_those_of_the_device() -> None:
+    assert DEVICE is not None
+
+    @operation()
+    def long(image: Image) -> Image:
+        """Launched at once, and done much later."""
+        square = image.pixels.new_ones(4096, 4096)
+        for _ in range(30):
+            square = (square @ square).clamp(0, 1)
+        return image.with_pixels(image.pixels * square.mean())
+
+    made = Pipeline()
+    made.output("last", made.node("long", long, image=made.node("board", "checkerboard", width=SIZE, height=SIZE)))
+    run_graph(made.graph(), cache=False, device=DEVICE)
+    began = time.perf_counter()
+    result = run_graph(made.graph(), cache=False, device=DEVICE)
+    whole = time.perf_counter() - began
+    assert result.node_seconds["long"] > 0.3 * whole
