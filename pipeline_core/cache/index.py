@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from pipeline_core.cache import connections
 from pipeline_core.cache.record import DamagedError, Record, pack, row_checksum, unpack
 
 T = TypeVar("T")
@@ -107,13 +108,19 @@ class Index:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None and os.getpid() == self._pid:
-                self._connection.close()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None and os.getpid() == self._pid:
+                if self.readonly:
+                    connection.close()
+                else:
+                    connections.keep(self.path, self.durability, self._inode, connection)
 
     # -- opening and mending -----------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
+        if (kept := connections.take(self.path, self.durability)) is not None:
+            self._inode = os.stat(self.path).st_ino
+            return kept
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = self._connect("")
@@ -152,9 +159,23 @@ class Index:
             # A log can't be made here. Rows prove themselves, so that an inconsistent read is a miss.
             return self._connect("?immutable=1")
 
+    def _discard(self) -> None:
+        """Closes the connection for good."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        is_new = _version(connection) == 0
+        if is_new and self.durability == "process":  # there is nothing to lose yet: nobody waits for the disk
+            connection.execute("PRAGMA synchronous = OFF")
         _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'power' else 'NORMAL'}")
+        try:
+            self._create(connection)
+        finally:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'power' else 'NORMAL'}")
+
+    def _create(self, connection: sqlite3.Connection) -> None:
         if _version(connection) == USER_VERSION:
             return
 
@@ -176,7 +197,7 @@ class Index:
         if isinstance(error, OSError) or kind == sqlite3.SQLITE_CANTOPEN:
             return self._set_obstacle_aside(error)
         if code == sqlite3.SQLITE_READONLY_DBMOVED:
-            self.close()
+            self._discard()
             return True
         if kind in WAITING:
             return self._give_up(error)  # waiting again for every question would cost more than the cache saves
@@ -201,7 +222,7 @@ class Index:
 
     def _set_broken_aside(self, error: Exception) -> bool:
         """The folder of a broken index is renamed, and a new index begun; collection removes the old one later."""
-        self.close()
+        self._discard()
         folder = self.path.parent
         try:
             if self._inode and self.path.exists() and os.stat(self.path).st_ino != self._inode:
@@ -218,7 +239,7 @@ class Index:
         return True
 
     def _give_up(self, error: Exception) -> bool:
-        self.close()
+        self._discard()
         self.off = True
         self._say(f"cache {self.path.parent.parent}: it can't be used ({error}); going on without it")
         return False

@@ -130,7 +130,8 @@ def read_stamp(folder: Path, key: str) -> dict[str, Any] | None:
         return None
     connection = None
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=2)
+        # Only to read: else it would have to write the log out when it is closed.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2)
         query = "SELECT contents, checksum FROM notes WHERE space = 'stamp' AND key = ?"
         row = connection.execute(query, (key,)).fetchone()
         stamp = unpack("stamp", key, *row) if row else None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_core.cache import Cache, Record, record
+from pipeline_core.cache import Cache, Record, connections, read_stamp, record
 from pipeline_core.cache.collect import GRACE_SECONDS, sweep_temporaries
 from pipeline_core.cache.index import Index
 from pipeline_core.cache.temporary import Temporary
@@ -391,6 +391,57 @@ def test_any_byte_of_the_index_flipped(cache: Cache, warnings: list[str], tmp_pa
         assert len(set(warnings)) == len(warnings) <= 21
         shutil.rmtree(folder)
     assert served > 5 * len(places)  # the harness is void where nothing is served
+
+
+# --- connections that are kept --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file can't be deleted there")
+def test_a_run_after_another_opens_nothing(
+    cache: Cache, warnings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cache, "a", image(0))
+    cache.close()
+    connect, opened = sqlite3.connect, []
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(a) or connect(*a, **k))
+    with Cache.open(tmp_path / "cache", memory=0, warn=warnings.append) as second:
+        assert second.find("a") is not None
+        with Cache.open(tmp_path / "cache", memory=0, warn=warnings.append) as third:  # at once: one of its own
+            assert third.find("a") is not None
+    assert len(opened) == 1
+    (log,) = (tmp_path / "cache" / "v1" / "index").glob("*-wal")
+    size = log.stat().st_size
+    assert size > 0
+    assert read_stamp(tmp_path / "cache", "none") is None
+    assert log.stat().st_size == size  # reading does not make it be written out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file can't be deleted there")
+def test_a_connection_is_not_kept_longer_than_its_file(cache: Cache, warnings: list[str], tmp_path: Path) -> None:
+    put(cache, "a", image(0))
+    cache.close()
+    shutil.rmtree(tmp_path / "cache")
+    with Cache.open(tmp_path / "cache", memory=0, warn=warnings.append) as second:
+        assert second.find("a") is None
+        put(second, "b", image(1))
+        second.flush()
+        os.rename(tmp_path / "cache" / "v1" / "index", tmp_path / "cache" / "v1" / "index.aside")
+        with Cache.open(tmp_path / "cache", memory=0, warn=warnings.append) as third:
+            put(third, "c", image(2))
+    with Cache.open(tmp_path / "cache", memory=0, warn=warnings.append) as fourth:
+        assert fourth.find("b") is None
+        assert pixels(fourth.load(fourth.find("c"))) == image(2).buffer.tobytes()  # type: ignore[arg-type]
+    assert warnings == []
+
+
+def test_few_connections_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_kept", kept := [])
+    for number in range(2 * connections.MOST):
+        with Cache.open(tmp_path / str(number), memory=0) as opened:
+            put(opened, "a", image(0))
+    assert len(kept) == (0 if os.name == "nt" else connections.MOST)
+    for each in kept:
+        each.connection.close()
 
 
 # --- a folder that can't be written ---------------------------------------------------------------------------------
