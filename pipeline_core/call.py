@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from pipeline_core.devices import torch_if_loaded
@@ -17,35 +17,46 @@ class ResultError(OperationError):
     """An operation returned something else than its signature says."""
 
 
+Sources = Sequence[tuple[str, Sequence[tuple[int, int]]]]
+"""Inputs by name: the steps that they come from, and which output of each."""
+Given = Mapping[int, tuple[Any, ...]] | list[Any]
+"""What steps gave, by step; in a list what nobody asks for may be missing."""
+
+
 def call(
-    operation: Operation,
-    inputs: Mapping[str, Sequence[Any]],
-    params: Mapping[str, Any],
-    kinds: Sequence[str],
-    folder: str | None = None,
+    operation: Operation, inputs: Mapping[str, Sequence[Any]], params: Mapping[str, Any], kinds: Sequence[str]
 ) -> tuple[Any, ...]:
     """Calls the operation and returns its outputs, one value each, of these kinds.
 
-    Whatever the operation raises passes through. ResultError where it returns something else than it says. `folder` is
-    the working directory, where the caller knows it.
+    Whatever the operation raises passes through. ResultError where it returns something else than it says.
     """
-    with restored(folder):
-        return invoke(operation, inputs, bind(operation, params), kinds)
+    with without_gradients():
+        return Surroundings().call(operation, operation.arguments(inputs), params, kinds)
 
 
-def invoke(
-    operation: Operation,
-    inputs: Mapping[str, Sequence[Any]],
-    bound: Mapping[str, Any],
-    kinds: Sequence[str],
-) -> tuple[Any, ...]:
-    """The bare call: params already bound, and `restored` around it."""
-    assert operation.function is not None
-    return checked(operation, operation.function(*operation.arguments(inputs), **bound), kinds)
+def inputs_of(sources: Sources, given: Given) -> dict[str, list[Any]]:
+    """The values of inputs, of what each step gave."""
+    return {name: [given[step][output] for step, output in links] for name, links in sources}
+
+
+def arguments_of(operation: Operation, sources: Sources, given: Given) -> list[Any]:
+    """The same in the order in which the function takes them."""
+    if len(sources) < len(operation.inputs):
+        return operation.arguments(inputs_of(sources, given))
+    found: list[Any] = []
+    for wanted, (_, links) in zip(operation.inputs, sources, strict=True):  # both in the order of the signature
+        if wanted.many:
+            found.append([given[step][output] for step, output in links] if links or not wanted.optional else None)
+        else:
+            step, output = links[0]
+            found.append(given[step][output])
+    return found
 
 
 def checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[Any, ...]:
     """What an operation returned, one value per output. ResultError where it is not of these kinds."""
+    if len(kinds) == 1 and type(result) is kind_type(kinds[0]):
+        return (result,)
     several = len(operation.outputs) > 1 or (isinstance(result, tuple) and hasattr(result, "_fields"))
     if not several and isinstance(result, kind_type(kinds[0])):
         return (result,)
@@ -76,39 +87,56 @@ def kind_type(name: str) -> type:
 
 
 def without_gradients() -> AbstractContextManager[Any]:
-    """For the calling thread."""
+    """For the calling thread, meanwhile."""
     # Not inference_mode: that hides in-place writes from the version counter. An operation that trains turns it on.
     torch = torch_if_loaded()
     return torch.no_grad() if torch is not None else nullcontext()
 
 
-class restored:  # noqa: N801  a context manager, read as one
-    """Puts back what belongs to the whole process: the working directory and torch's default dtype.
+class Surroundings:
+    """What belongs to the whole process, as it was found: the working directory and torch's default dtype.
 
-    For the calling thread there are no gradients meanwhile.
+    Both are put back after each call of an operation, in any number of threads.
     """
 
-    __slots__ = ("dtype", "folder", "gradients")
+    __slots__ = ("dtype", "folder")
 
-    def __init__(self, folder: str | None = None) -> None:
-        self.folder = working_folder() if folder is None else folder
-
-    def __enter__(self) -> None:
+    def __init__(self) -> None:
         torch = torch_if_loaded()
+        self.folder = working_folder()
         self.dtype = torch.get_default_dtype() if torch is not None else None
-        # Not inference_mode: that hides in-place writes from the version counter. An operation that trains turns it on.
-        self.gradients = torch.no_grad() if torch is not None else None
-        if self.gradients is not None:
-            self.gradients.__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        if self.gradients is not None:
-            self.gradients.__exit__(None, None, None)
-        if self.folder and working_folder() != self.folder:
+    def call(
+        self, operation: Operation, arguments: Sequence[Any], params: Mapping[str, Any], kinds: Sequence[str]
+    ) -> tuple[Any, ...]:
+        """As `call`, in a thread of ours: without gradients, and it stays so, which is quicker than off and on."""
+        assert operation.function is not None
+        bound, torch = bind(operation, params), torch_if_loaded()
+        if torch is not None and torch.is_grad_enabled():
+            torch.set_grad_enabled(False)
+        try:
+            result = operation.function(*arguments, **bound)
+        finally:
+            self.put_back()
+        return checked(operation, result, kinds)
+
+    def put_back(self) -> None:
+        if working_folder() != self.folder and self.folder:
             os.chdir(self.folder)
         torch = torch_if_loaded()
         if torch is not None and torch.get_default_dtype() != (self.dtype or torch.float32):
             torch.set_default_dtype(self.dtype or torch.float32)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Puts back what belongs to the whole process. For the calling thread there are no gradients meanwhile."""
+    found = Surroundings()
+    with without_gradients():
+        try:
+            yield
+        finally:
+            found.put_back()
 
 
 def working_folder() -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -84,14 +84,14 @@ def operation_key(who: bytes, params: Mapping[str, Any], files: Mapping[Path, st
     return digest(who + canonical(dict(params), files))
 
 
-def key(operation: str, inputs: Iterable[tuple[str, Iterable[tuple[str, int]]]]) -> str:
-    """The key from the operation key and (input, [(key of the step it comes from, position of the output)])."""
-    parts = ["key", operation]
+def key(operation: str, inputs: Iterable[tuple[str, Sequence[tuple[int, int]]]], keys: Sequence[str]) -> str:
+    """The key from the operation key and (input, [(step it comes from, position of the output)]); `keys` by step."""
+    text = f"key{operation}"
     for name, links in inputs:
-        given = [f"{source}.{output};" for source, output in links]
-        parts.append(f"{name}={len(given)}:")
-        parts += given
-    return blake3("".join(parts).encode()).hexdigest()
+        text += f"{name}={len(links)}:"
+        for source, output in links:
+            text += f"{keys[source]}.{output};"
+    return blake3(text.encode()).hexdigest()
 
 
 def content_key(operation: str, inputs: Iterable[tuple[str, Iterable[str]]]) -> str:

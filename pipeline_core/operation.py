@@ -220,12 +220,12 @@ def support_radius(operation: Operation, params: Mapping[str, Any]) -> float:
     return math.inf if found is None else float(found)
 
 
-def bind(operation: Operation, params: Mapping[str, Any]) -> dict[str, Any]:
+def bind(operation: Operation, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Canonical params as the function's own annotations want them (enum members, models); ValueError if they refuse."""
     assert operation.function is not None, "bind needs a loaded operation"
     adapter = _adapter(operation.function)
     if adapter is None:
-        return dict(params)
+        return params
     try:
         bound: dict[str, Any] = adapter.validate_python(dict(params))
     except ValidationError as error:

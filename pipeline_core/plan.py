@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,16 +26,16 @@ Source = tuple[int, int]
 
 @dataclass(slots=True)
 class Step:
-    """A node as planned. `sources` are its inputs by name; `last` are the steps whose values die when it is done."""
+    """A node as planned. `sources` are its inputs by name, `reads` the steps that they come from, each once."""
 
     index: int
     node: Node
     sources: tuple[tuple[str, tuple[Source, ...]], ...]
+    reads: tuple[int, ...]
     key: str
     operation_key: str
     files: dict[Path, FileState]
     device: str
-    last: tuple[int, ...] = ()
     facts: Facts = ()
 
     @property
@@ -101,14 +102,25 @@ class Plan:
             "inputs": sources,
         }
 
+    @cached_property
+    def dying(self) -> list[tuple[int, ...]]:
+        """The steps whose values nobody reads any more when a step is done, for each step."""
+        last = {source: step.index for step in self.steps for source in step.reads}
+        dying: list[list[int]] = [[] for _ in self.steps]
+        kept = self.kept
+        for source, reader in last.items():
+            if source not in kept:
+                dying[reader].append(source)
+        return list(map(tuple, dying))
+
     @property
     def peak_bytes(self) -> int:
         """The most that values take at one time when steps run one after another; unknown sizes count as nothing."""
         alive = peak = 0
-        for step in self.steps:
+        for step, dying in zip(self.steps, self.dying, strict=True):
             alive += step.bytes or 0
             peak = max(peak, alive)
-            alive -= sum(self.steps[i].bytes or 0 for i in step.last)
+            alive -= sum(self.steps[i].bytes or 0 for i in dying)
         return peak
 
 
@@ -151,27 +163,43 @@ def make_plan(
         raise GraphError(problems=problems)
     identities: dict[int, bytes] = {}
     without_params: dict[int, str] = {}
+    no_files: dict[Path, FileState] = {}
     steps: list[Step] = []
-    for i, name in enumerate(names):
+    keys: list[str] = []
+    for name in names:
         node = graph.nodes[name]
-        who = identities.get(id(node.operation))
-        if who is None:
-            who = identities[id(node.operation)] = identity(node.operation)
-        own_files: dict[Path, FileState] = {}
-        made = None if node.params else without_params.get(id(node.operation))
+        operation, params = node.operation, node.params
+        own_files = no_files
+        made = None if params else without_params.get(id(operation))
         if made is None:
-            if files and node.params:
-                own_files = {path: files[path] for path in paths_in(node.params)}
-            made = operation_key(who, node.params, {path: state.digest for path, state in own_files.items()})
-            if not node.params:
-                without_params[id(node.operation)] = made
-        sources = tuple([(n, tuple([(index[of], output) for of, output in ls])) for n, ls in node.links.items()])
-        whole = key(made, [(n, [(steps[s].key, output) for s, output in ls]) for n, ls in sources])
-        place = "cpu" if node.operation.device == "cpu" else device
-        steps.append(Step(i, node, sources, whole, made, own_files, place, (), facts.get(name, ())))
-    plan = Plan(graph, steps, targets, device, index, save, values)
-    _set_lifetimes(steps, plan.kept)
-    return plan
+            if files and params:
+                own_files = {path: files[path] for path in paths_in(params)}
+            who = identities.get(id(operation)) or identities.setdefault(id(operation), identity(operation))
+            made = operation_key(who, params, {path: state.digest for path, state in own_files.items()})
+            if not params:
+                without_params[id(operation)] = made
+        sources = []
+        reads = []
+        for wired, links in node.links.items():
+            given = []
+            for source, output in links:
+                given.append((at := index[source], output))
+                reads.append(at)
+            sources.append((wired, tuple(given)))
+        step = Step(
+            len(steps),
+            node,
+            tuple(sources),
+            tuple(reads if len(reads) < 2 else dict.fromkeys(reads)),
+            key(made, sources, keys),
+            made,
+            own_files,
+            operation.device or device,
+            facts.get(name, ()),
+        )
+        steps.append(step)
+        keys.append(step.key)
+    return Plan(graph, steps, targets, device, index, save, values)
 
 
 def _same_line(problem: Problem, places: Iterable[Any]) -> bool:
@@ -200,9 +228,10 @@ def _in_order(graph: Graph, roots: Sequence[str]) -> list[str]:
             order[stack.pop()] = None
             continue
         opened.add(name)
-        needed = [source for links in nodes[name].links.values() for source, _ in links if source not in order]
-        needed.reverse()
-        stack += needed
+        for links in reversed(nodes[name].links.values()):
+            for source, _ in reversed(links):
+                if source not in order:
+                    stack.append(source)
     return list(order)
 
 
@@ -254,17 +283,3 @@ def _shown(path: Path, graph: Graph) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _set_lifetimes(steps: list[Step], kept: set[int]) -> None:
-    last: dict[int, int] = {}
-    for step in steps:
-        for _, links in step.sources:
-            for source, _ in links:
-                last[source] = step.index
-    dying: dict[int, list[int]] = {}
-    for source, reader in last.items():
-        if source not in kept:
-            dying.setdefault(reader, []).append(source)
-    for reader, sources in dying.items():
-        steps[reader].last = tuple(sources)

@@ -32,7 +32,7 @@ class Results:
     def __init__(self, plan: Plan, lock: threading.Condition, cache: Cache | None, guard: bool) -> None:
         self.plan, self.steps, self.lock, self.cache, self.guard = plan, plan.steps, lock, cache, guard
         count = len(plan.steps)
-        self.sources = [tuple({source for _, links in step.sources for source, _ in links}) for step in self.steps]
+        self.sources = [step.reads for step in self.steps]
         self.kept = plan.kept
         self.values: list[Values | None] = [None] * count
         self.records: list[Record | None] = [None] * count
@@ -68,22 +68,19 @@ class Results:
         self.values[index] = values
         self._sizes[index] = size
         self.alive += size
-        self.peak = max(self.peak, self.alive)
+        if self.alive > self.peak:
+            self.peak = self.alive
 
     def size_of(self, indices: Iterable[int]) -> int:
         """The bytes of results that are held."""
-        return sum([self._sizes[index] for index in indices])
+        return sum(map(self._sizes.__getitem__, indices))
 
     def drop(self, indices: Iterable[int]) -> None:
         """Lets go of results that nobody will read any more; what the caller asked for stays."""
         for index in indices:
-            if index not in self.kept:
-                self._drop(index)
-
-    def _drop(self, index: int) -> None:
-        if self.values[index] is not None:
-            self.alive -= self._sizes[index]
-            self.values[index] = None
+            if index not in self.kept and self.values[index] is not None:
+                self.alive -= self._sizes[index]
+                self.values[index] = None
 
     def watch(self, index: int, values: Values, size: int, known: Known | None = None) -> None:
         """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it.
@@ -102,8 +99,8 @@ class Results:
     def forget(self, index: int, values: Values) -> None:
         """Somebody wrote into it: it is not used any more, unless it has been made anew meanwhile."""
         if self.values[index] is values:
-            self._drop(index)
-            self.records[index] = None
+            self.alive -= self._sizes[index]
+            self.values[index] = self.records[index] = None
 
     # --- in the cache ---
 

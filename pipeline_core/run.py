@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline_core.call import call, working_folder
+from pipeline_core.call import Given, Surroundings, arguments_of, inputs_of
 from pipeline_core.devices import cores, settle
 from pipeline_core.errors import Cancelled, NodeError, PipelineError, PluginError
 from pipeline_core.events import (
@@ -48,9 +50,10 @@ if TYPE_CHECKING:
     from pipeline_core.cache import Cache
 
 
-LIGHT, HEAVY = 1e-4, 2e-2
-"""Seconds of a step up to which one thread alone is quicker, since handing over the interpreter takes as long; and from
-which an operation counts as one that may take long, whatever it did before."""
+LIGHT = 1e-4
+"""Seconds of a step up to which one thread alone is quicker, since handing over the interpreter takes as long."""
+PATIENCE = 0.1
+"""Seconds after which a step that should have taken no time is not waited for any more."""
 
 
 @dataclass
@@ -127,15 +130,15 @@ class _Run:
         self.cancelled = False
         self.crash: BaseException | None = None
         self.telling = threading.Lock()
-        self.here = threading.local()
-        self.operations: dict[int, Operation] = {}
+        self.is_elsewhere = plan.device != "cpu"
+        found: dict[int, _Called] = defaultdict(_Called)
+        self.called = [found[id(step.node.operation)] for step in self.steps]
+        """By step; one for all steps of an operation."""
         self.suspects: dict[int, set[int]] = {}
         self.numbers: dict[int, int] = {}
-        self.light: dict[int, int] = {}
-        """By operation: the most bytes that it has read when it took no time; -1 once it has taken long."""
         self.swift = 0
         """The worker that is at steps which take no time, by its number from 1."""
-        self.folder = working_folder()
+        self.surroundings = Surroundings()
 
     def execute(self) -> Result:
         keys = [step.key for step in self.steps]
@@ -156,7 +159,9 @@ class _Run:
         try:
             for worker in workers:
                 while worker.is_alive():  # a timeout, because an untimed join can't be interrupted everywhere
-                    worker.join(0.1)
+                    before = self.result.computed
+                    worker.join(PATIENCE)
+                    self.unblock(before)
         except KeyboardInterrupt:
             self.cancel(workers)
             self.finish(started)
@@ -175,7 +180,7 @@ class _Run:
     def group_steps(self) -> list[tuple[int, ...]]:
         """Forms the groups; what each step has to wait for. An output of a group waits for the step that leads it."""
         waits_for = list(self.results.sources)
-        if self.strips or self.compiled:
+        if (self.strips or self.compiled) and any(step.node.operation.tiles for step in self.steps):
             writes, ways = self.writer is not None, {"strips": self.strips, "compiled": self.compiled}
             formed = form(self.plan, self.needed(), self.operation, writes=writes, **ways)
             for number, group in enumerate(formed, 1):
@@ -239,45 +244,64 @@ class _Run:
             f"its value changed after it was returned: plugin '{step.node.operation.plugin}' must not keep a reference "
             f"to what '{step.node.operation.name}' returns"
         )
-        error = self.node_error(step, {}, RuntimeError(reason))
+        error = self.node_error(step, RuntimeError(reason))
         self.tell(Failed(step.name, step.node.operation.name, str(error)))
         self.result.failures.append(error)
 
     def tell(self, event: Event) -> None:
-        if self.listeners:
-            with self.telling:
-                for listener in self.listeners:
-                    listener(event)
+        with self.telling:
+            for listener in self.listeners:
+                listener(event)
 
     # --- workers ---
 
     def work(self, number: int) -> None:
-        index, is_done = 0, False
         reporter.set(report := _Report(self))  # of this thread, which is the run's own
-        self.here.report = report
+        done: int | None = None
         try:
-            while True:
-                with self.lock:
-                    if is_done:
-                        self.results.drop(self.schedule.done(index))
-                        if not self.schedule.open:
-                            self.wake()
-                    while not self.stopping and self.has_nothing_for(number):
-                        self.swift = 0 if self.swift == number else self.swift
-                        self.idle += 1
-                        self.condition.wait()
-                        self.idle -= 1
-                    if self.stopping:
-                        return
-                    index = self.schedule.take()
-                    self.swift = number if self.is_light(index) else 0 if self.swift == number else self.swift
-                    if self.idle and not self.has_nothing_for(0):
-                        self.condition.notify(self.schedule.ready)
-                is_done = self.step(index)
+            while (index := self.next(number, done)) is not None:
+                report.node = self.steps[index].node.name
+                done = index if self.step(index) else None
         except BaseException as error:  # a fault of ours or of a listener: told to the caller, never swallowed
             with self.condition:
                 self.crash = self.crash or error
                 self.stopping = True
+                self.condition.notify_all()
+
+    def next(self, number: int, done: int | None) -> int | None:
+        """What a worker does next, after the step that it has done; it waits until there is something, or (None) the end."""
+        schedule = self.schedule
+        with self.lock:
+            if done is not None:
+                self.results.drop(schedule.done(done))
+                if not schedule.open:
+                    self.wake()
+            while not self.stopping and self.has_nothing_for(number):
+                self.wait(number)
+            if self.stopping:
+                return None
+            index = schedule.take()
+            if self.jobs > 1:
+                if self.is_light(index):
+                    self.swift = number
+                elif self.swift == number:
+                    self.swift = 0
+                if self.idle and not self.has_nothing_for(0):
+                    self.condition.notify(len(schedule.ready))
+            return index
+
+    def wait(self, number: int) -> None:
+        if self.swift == number:
+            self.swift = 0
+        self.idle += 1
+        self.condition.wait()
+        self.idle -= 1
+
+    def unblock(self, before: int) -> None:
+        """Where no step was done since there were so many, the one that should have taken no time does: others go on."""
+        with self.condition:
+            if self.swift and self.result.computed == before:
+                self.swift = 0
                 self.condition.notify_all()
 
     def step(self, index: int) -> bool:
@@ -302,28 +326,25 @@ class _Run:
 
     def make(self, index: int) -> bool:
         """A step's result: known, found by its content, or computed. False where it has to wait after all."""
-        group = self.results.groups.get(index)
-        if group is not None and index != group.leader:  # the leader has made it too
-            return self.results.values[index] is not None or self.dissolve(group)
+        results, group = self.results, self.results.groups.get(index)
         if self.cache is None and group is None:
-            given = self.gather(index)
-            if given is not None:
-                self.compute(index, given)
-            return given is not None
-        if self.results.is_known(index) or self.results.find_by_content(index):
+            given = self.gather(index) if results.watches else results.values  # of which none can be lost
+            return given is not None and self.compute(index, given)
+        if group is not None and index != group.leader:  # the leader has made it too
+            return results.values[index] is not None or self.dissolve(group)
+        if results.is_known(index) or results.find_by_content(index):
             return self.take_known(index)
         try:
-            if self.results.take_turn(index, lambda: self.cancelled):
+            if results.take_turn(index, lambda: self.cancelled):
                 return self.take_known(index)
             given = self.gather(index)
             if given is None:
                 return False
             if group is not None:
                 return self.compute_group(group, given) or self.dissolve(group)
-            self.compute(index, given)
-            return True
+            return self.compute(index, given)
         finally:
-            self.results.end_turn(index)
+            results.end_turn(index)
 
     def lose(self, index: int) -> None:
         with self.condition:
@@ -337,18 +358,15 @@ class _Run:
 
     def has_nothing_for(self, worker: int) -> bool:
         """Whether no step is ready, or only such as another worker will have done before this one had begun."""
-        first = self.schedule.first
-        return first is None or (self.swift not in (0, worker) and self.is_light(first))
+        ready = self.schedule.ready
+        return not ready or (self.swift != worker and self.swift != 0 and self.is_light(ready[0]))
 
     def is_light(self, index: int) -> bool:
-        """Whether a step takes no time, as far as its operation has shown, on no less than what it reads now.
+        """Whether a step takes no time, as far as its operation has shown.
 
         With a cache it may have to wait for another process, and nothing is known of that.
         """
-        sources, most = self.results.sources[index], self.light.get(id(self.steps[index].node.operation))
-        if most is None or not sources or self.cache is not None or index in self.results.groups:
-            return False
-        return self.results.size_of(sources) <= most
+        return self.called[index].pace < LIGHT and self.cache is None and index not in self.results.groups
 
     def wake(self) -> None:
         """Under the lock: others are woken when there is something to do for them, or nothing any more.
@@ -359,8 +377,8 @@ class _Run:
             self.stopping = True
         if self.stopping:
             self.condition.notify_all()
-        elif self.idle and self.schedule.ready > 1:
-            self.condition.notify(self.schedule.ready - 1)
+        elif self.idle and len(self.schedule.ready) > 1:
+            self.condition.notify(len(self.schedule.ready) - 1)
 
     def take_known(self, index: int) -> bool:
         """A recorded result; its values are read now only if the caller wants them, else when a step does."""
@@ -390,41 +408,49 @@ class _Run:
             given[source] = values
         return given
 
-    def compute(self, index: int, given: dict[int, Values]) -> None:
-        started = time.perf_counter()
-        step = self.steps[index]
-        inputs = {name: [given[source][output] for source, output in links] for name, links in step.sources}
-        copied = 0
+    def compute(self, index: int, given: Given) -> bool:
+        """Carries out a step alone, from whole values; True."""
+        began = time.perf_counter()
+        step, called, results = self.steps[index], self.called[index], self.results
+        node = step.node
         try:
-            if self.plan.device != "cpu":
-                inputs, copied = _moved(inputs, step.device)
-            values = self.call(step, inputs)
-            settle(step.device)
-            if self.results.watches:
+            operation = called.operation or self.operation(step)
+            arguments, copied = self.arguments(step, operation, given)
+            values = self.surroundings.call(operation, arguments, node.params, node.kinds)
+            if self.is_elsewhere:
+                settle(step.device)
+            if results.watches and isinstance(given, dict):
                 self.check_trespass(index, given)
             if step.files:
                 self.check_files(step)
         except Cancelled:
             raise
         except BaseException as error:
-            raise self.node_error(step, inputs, error) from error
-        seconds = time.perf_counter() - started
-        size = sum(map(nbytes, values))
-        if size and (self.schedule.uses[index] or index in self.results.kept):
-            self.results.watch(index, values, size)
-        node, kind = step.node, id(step.node.operation)
+            raise self.node_error(step, error, given) from error
+        seconds = time.perf_counter() - began
+        size = nbytes(values[0]) if len(values) == 1 else sum(map(nbytes, values))
+        if size and (self.schedule.uses[index] or index in results.kept):
+            results.watch(index, values, size)
         with self.lock:
-            self.results.hold(index, values, size)
+            results.hold(index, values, size)
             self.result.computed += 1
             self.result.node_seconds[node.name] = seconds
-            if seconds > HEAVY:
-                self.light[kind] = -1
-            elif seconds < LIGHT and 0 <= (most := self.light.get(kind, 0)) <= (read := self.results.size_of(given)):
-                self.light[kind] = max(most, read)
-        stored = self.cache is not None and self.results.keep(index, values, seconds, size)
+            called.pace = seconds if called.pace == inf else 0.9 * called.pace + 0.1 * seconds
+        stored = self.cache is not None and results.keep(index, values, seconds, size)
         if self.listeners:
-            shapes = tuple(map(str, values))
+            shapes = tuple([str(value) for value in values])
             self.tell(Finished(node.name, node.operation.name, seconds, size, shapes, False, 0, 0, copied, stored))
+        return True
+
+    def arguments(self, step: Step, operation: Operation, given: Given) -> tuple[list[Any], int]:
+        """What the function is called with; how many bytes had to be brought to its device."""
+        writer = self.writer if step.is_encoder else None
+        if writer is None and not self.is_elsewhere:
+            return arguments_of(operation, step.sources, given), 0
+        inputs, copied = inputs_of(step.sources, given), 0
+        if self.is_elsewhere:
+            inputs, copied = _moved(inputs, step.device)
+        return operation.arguments(writer.sign(step, inputs) if writer is not None else inputs), copied
 
     def compute_group(self, group: Group, given: dict[int, Values]) -> bool:
         """Carries out a group. False where that is not possible; its steps are run one by one then."""
@@ -441,7 +467,7 @@ class _Run:
                     self.check_trespass(index, given)
                 self.check_files(self.steps[index])
             except RuntimeError as error:
-                raise self.node_error(self.steps[index], {}, error) from error
+                raise self.node_error(self.steps[index], error) from error
         self.take_over(group, made, moved)
         return True
 
@@ -488,7 +514,7 @@ class _Run:
                 self.saved(self.steps[index], file.finish())
             return made
         except FileFailed as failed:
-            raise self.node_error(self.steps[failed.index], {}, failed.error) from failed.error
+            raise self.node_error(self.steps[failed.index], failed.error) from failed.error
         finally:
             reporter.reset(token)
             for file in files.values():
@@ -560,23 +586,16 @@ class _Run:
                 self.wake()
         return False
 
-    def call(self, step: Step, inputs: dict[str, list[Any]]) -> Values:
-        node = step.node
-        operation = self.operations.get(id(node.operation)) or self.operation(step)
-        if self.writer is not None and step.is_encoder:
-            inputs = self.writer.sign(step, inputs)
-        self.here.report.node = node.name
-        return call(operation, inputs, node.params, node.kinds, self.folder)
-
     def operation(self, step: Step) -> Operation:
-        operation = self.operations.get(id(step.node.operation))
-        if operation is None:
+        """A step's operation with its function. PluginError."""
+        called = self.called[step.index]
+        if called.operation is None:
+            offered = step.node.operation
             try:
-                operation = self.plan.graph.catalogue.load(step.node.operation)
+                called.operation = self.plan.graph.catalogue.load(offered)
             except PluginError as error:
-                raise PluginError(f"plugin '{step.node.operation.plugin}' did not load: {error}") from error
-            self.operations[id(step.node.operation)] = operation
-        return operation
+                raise PluginError(f"plugin '{offered.plugin}' did not load: {error}") from error
+        return called.operation
 
     def check_cancelled(self) -> None:
         if self.cancelled or (self.stopping and not self.keep_going):
@@ -587,7 +606,7 @@ class _Run:
             if not unchanged(path, state):
                 raise RuntimeError(f"'{path.name}' changed while it was read; run again")
 
-    def check_trespass(self, index: int, given: dict[int, Values]) -> None:
+    def check_trespass(self, index: int, given: Mapping[int, Values]) -> None:
         """Blames the operation that wrote into an input; what is damaged is not used any more.
 
         Checked is what this step was given: somebody who was found out before may have had the value dropped.
@@ -609,12 +628,15 @@ class _Run:
                 plugin = f"one of {', '.join([plugin, *others])}"
             raise RuntimeError(f"{changed}: {plugin} writes into its input; it must clone it first")
 
-    def node_error(self, step: Step, inputs: dict[str, list[Any]], error: BaseException) -> NodeError:
-        given = self.plan.graph.spec.nodes.get(step.name)
-        shown = {name: step.node.params[name] for name in (given.params if given else ()) if name in step.node.params}
+    def node_error(self, step: Step, error: BaseException, given: Given | None = None) -> NodeError:
+        """What went wrong with a step, for its user; `given` is what it read, where values were there."""
+        written = self.plan.graph.spec.nodes.get(step.name)
+        params = step.node.params
+        shown = {name: params[name] for name in (written.params if written else ()) if name in params}
         for name, value in shown.items():
             if isinstance(value, Path):
-                shown[name] = str(given.params[name]) if given else value.name
+                shown[name] = str(written.params[name]) if written else value.name
+        inputs = inputs_of(step.sources, given) if given is not None else {}
         told, kind = _text(error), type(error).__name__
         expected = isinstance(error, (PipelineError, ValueError, RuntimeError, OSError)) and not isinstance(
             error, RecursionError
@@ -648,6 +670,16 @@ class _Run:
             self.result.saved[name] = path
             self.result.digests.update(self.writer.digests)
             self.result.beside.update(self.writer.beside)
+
+
+class _Called:
+    """An operation in this run: with its function, once it is loaded, and how long its calls take, the last ones most."""
+
+    __slots__ = ("operation", "pace")
+
+    def __init__(self) -> None:
+        self.operation: Operation | None = None
+        self.pace = inf
 
 
 class _Report:

@@ -33,39 +33,31 @@ class Schedule:
         self._reads = bytearray(count)
         self._missing = [0] * count
         self._readers: list[list[int]] = [[] for _ in range(count)]
-        self._ready: list[int] = []
-
-    @property
-    def ready(self) -> int:
-        """How many steps could be taken now."""
-        return len(self._ready)
-
-    @property
-    def first(self) -> int | None:
-        """The one that would be taken."""
-        return self._ready[0] if self._ready else None
+        self.ready: list[int] = []
+        """The steps that could be taken now, a heap: the first is the one that would be."""
 
     def require(self, wanted: int) -> None:
         """Asks for a step and, unless its result is known, for everything it needs."""
-        stack = [wanted]
+        state, uses, stack = self.state, self.uses, [wanted]
         while stack:
             index = stack.pop()
-            if self.state[index] not in (NEW, DONE) or (self.state[index] == DONE and self.is_there(index)):
+            if (now := state[index]) != NEW and (now != DONE or self.is_there(index)):
                 continue
-            self.state[index] = WAITING
+            state[index] = WAITING
             self.open += 1
             missing = 0
             if not self.is_known(index):
                 self._reads[index] = True
                 for source in self.sources[index]:
-                    self.uses[source] += 1
-                    if self.state[source] != DONE or not self.is_there(source):
+                    uses[source] += 1
+                    if (now := state[source]) != DONE or not self.is_there(source):
                         self._readers[source].append(index)
                         missing += 1
-                        stack.append(source)
+                        if now in (NEW, DONE):
+                            stack.append(source)
             self._missing[index] = missing
             if not missing:
-                heapq.heappush(self._ready, index)
+                heapq.heappush(self.ready, index)
 
     def is_open(self, index: int) -> bool:
         """Whether a step is asked for, and neither done nor lost."""
@@ -73,7 +65,7 @@ class Schedule:
 
     def take(self) -> int:
         """The next step to run; only while some are `ready`."""
-        index = heapq.heappop(self._ready)
+        index = heapq.heappop(self.ready)
         self.state[index] = RUNNING
         return index
 
@@ -97,8 +89,8 @@ class Schedule:
         if self.state[index] == WAITING:
             for source in before:
                 self._readers[source] = [reader for reader in self._readers[source] if reader != index]
-            self._ready = [ready for ready in self._ready if ready != index]
-            heapq.heapify(self._ready)
+            self.ready = [ready for ready in self.ready if ready != index]
+            heapq.heapify(self.ready)
         self.sources[index] = sources
         self.again(index)
         unread = []
@@ -112,12 +104,17 @@ class Schedule:
         """A step has its result; returns the steps whose results nobody will read any more."""
         self.state[index] = DONE
         self.open -= 1
-        readers, self._readers[index] = self._readers[index], []
-        for reader in readers:
-            self._missing[reader] -= 1
-            if not self._missing[reader] and self.state[reader] == WAITING:
-                heapq.heappush(self._ready, reader)
-        return self._release(index) if self.uses[index] else [*self._release(index), index]
+        if readers := self._readers[index]:
+            self._readers[index] = []
+            missing = self._missing
+            for reader in readers:
+                missing[reader] = left = missing[reader] - 1
+                if not left and self.state[reader] == WAITING:
+                    heapq.heappush(self.ready, reader)
+        unread = self._release(index)
+        if not self.uses[index]:
+            unread.append(index)
+        return unread
 
     def lose(self, index: int) -> tuple[list[tuple[int, int]], list[int]]:
         """A step failed; returns (step, the one because of which it is lost) for all that needed it, and as `done`."""
@@ -143,12 +140,12 @@ class Schedule:
         return (i for i, state in enumerate(self.state) if state == RUNNING and source in self.sources[i])
 
     def _release(self, index: int) -> list[int]:
-        if not self._reads[index]:
-            return []
-        self._reads[index] = False
-        unread = []
-        for source in self.sources[index]:
-            self.uses[source] -= 1
-            if not self.uses[source]:
-                unread.append(source)
+        unread: list[int] = []
+        if self._reads[index]:
+            self._reads[index] = False
+            uses = self.uses
+            for source in self.sources[index]:
+                uses[source] = left = uses[source] - 1
+                if not left:
+                    unread.append(source)
         return unread

@@ -122,7 +122,7 @@ def _as_json(plan: Plan, found: list[Finding], groups: dict[int, int]) -> dict[s
                 "device": step.device,
                 "inputs": {name: [plan.steps[i].name for i, _ in links] for name, links in step.sources},
                 "group": groups.get(step.index),
-                "drops": [plan.steps[i].name for i in step.last],
+                "drops": [plan.steps[i].name for i in plan.dying[step.index]],
                 "state": finding.state,
                 "why": finding.why,
             }

@@ -74,10 +74,11 @@ def test_a_path_counts_by_its_content_alone() -> None:
 
 
 def test_a_key_and_a_content_key_are_never_the_same() -> None:
-    assert key("x", [("image", [("k", 0)])]) != content_key("x", [("image", ["k"])])
-    assert key("x", [("image", [("k", 0)])]) != key("x", [("image", [("k", 1)])])
-    assert key("x", [("a", [("k", 0), ("l", 0)])]) != key("x", [("a", [("l", 0), ("k", 0)])])
-    assert key("x", [("a", [("k", 0)]), ("b", [("l", 0)])]) != key("x", [("a", [("l", 0)]), ("b", [("k", 0)])])
+    keys = ["k", "l"]
+    assert key("x", [("image", [(0, 0)])], keys) != content_key("x", [("image", ["k"])])
+    assert key("x", [("image", [(0, 0)])], keys) != key("x", [("image", [(0, 1)])], keys)
+    assert key("x", [("a", [(0, 0), (1, 0)])], keys) != key("x", [("a", [(1, 0), (0, 0)])], keys)
+    assert key("x", [("a", [(0, 0)]), ("b", [(1, 0)])], keys) != key("x", [("a", [(1, 0)]), ("b", [(0, 0)])], keys)
 
 
 # --- pipelines ----------------------------------------------------------------------------------------------------------

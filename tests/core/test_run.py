@@ -209,6 +209,21 @@ def test_an_operation_that_was_quick_before_still_runs_beside_others() -> None:
     ran(nodes, meet, jobs=2)
 
 
+def test_one_that_takes_long_all_of_a_sudden_does_not_hold_up_the_others() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def meet(image: Image, *, wait: bool = False) -> Image:
+        """Waits for the other, if told."""
+        if wait:
+            together.wait()
+        return image
+
+    nodes = {"a": node("flat"), "n0": node(meet, image="a")}
+    nodes |= {f"n{i}": node(meet, image=f"n{i - 1}") for i in range(1, 30)}
+    nodes |= {f"x{i}": node(meet, params={"wait": True}, image="n29") for i in range(2)}
+    ran(nodes | {"c": node("add", base="x0", top="x1")}, meet, jobs=2)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_quick_and_slow_steps_in_any_order_all_come_to_their_end(seed: int) -> None:
     chance = random.Random(seed)
