@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from functools import cache
@@ -37,8 +38,6 @@ def _has_driver() -> bool:
         return os.uname().machine == "arm64"
     if os.path.exists("/dev/kfd"):  # AMD's, under the name of cuda too
         return True
-    import ctypes
-
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -58,6 +57,19 @@ def torch_if_loaded() -> Any:
     import torch  # not out of sys.modules, where it lies before it is whole
 
     return torch
+
+
+def as_tensor(array: Any) -> Any:
+    """An array's memory as a tensor that nobody writes to; a copy where it has gaps. torch warns of memory that can't be written to."""
+    import numpy as np
+    import torch
+
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    if array.flags.writeable or not array.size:
+        return torch.from_numpy(array)
+    memory = (ctypes.c_uint8 * array.nbytes).from_address(array.ctypes.data)
+    memory.array = array  # lives as long
+    return torch.frombuffer(memory, dtype=getattr(torch, array.dtype.name)).reshape(array.shape)
 
 
 def transfer(tensor: Any, device: str) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import numpy as np
 
 from pipeline_core.buffers import empty
-from pipeline_core.devices import transfer
+from pipeline_core.devices import as_tensor, transfer
 from pipeline_core.kernels import Pixels, load_kernels
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Raster:
             if device == "meta":
                 dtype = getattr(torch, self.dtype)
                 return replace(self, buffer=torch.empty(self.buffer.shape, dtype=dtype, device="meta"))
-            return replace(self, buffer=transfer(torch.from_numpy(np.ascontiguousarray(self.buffer)), device))
+            return replace(self, buffer=transfer(as_tensor(self.buffer), device))
         return replace(self, buffer=transfer(self.buffer, device))
 
     def __repr__(self) -> str:

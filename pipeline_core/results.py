@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline_core.groups import Group
 from pipeline_core.keys import content_key
 from pipeline_core.plan import Plan, Step
 from pipeline_core.save import Writer
 from pipeline_core.spec import CachePolicy
-from pipeline_core.values import fingerprint, nbytes
+from pipeline_core.values import buffers, fingerprint, nbytes
 
 if TYPE_CHECKING:
     from pipeline_core.cache import Cache, Record
@@ -87,7 +89,7 @@ class Results:
 
         What others read on another device alone is theirs as a copy.
         """
-        if self.guard and size and index not in self._copied:
+        if self.guard and size and not (index in self._copied and all(map(_is_on_cpu, values))):
             self._marks[index] = _mark(values, known)
             self.watches = True
 
@@ -334,11 +336,15 @@ class Results:
 
 
 def _read_elsewhere(plan: Plan) -> set[int]:
-    """The steps whose values are read on an accelerator alone, and not made there."""
+    """The steps whose values are read on an accelerator alone."""
     if plan.device == "cpu":
         return set()
     here = {source for step in plan.steps if step.device == "cpu" for _, links in step.sources for source, _ in links}
-    return {step.index for step in plan.steps if step.device == "cpu"} - here - plan.kept
+    return set(range(len(plan.steps))) - here - plan.kept
+
+
+def _is_on_cpu(value: Any) -> bool:
+    return all(isinstance(buffer, np.ndarray) or buffer.device.type == "cpu" for buffer in buffers(value))
 
 
 def _mark(values: Values, known: Known | None = None) -> int:

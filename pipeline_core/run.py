@@ -125,6 +125,7 @@ class _Run:
         self.results = Results(plan, self.condition, cache, guard)
         self.strips, self.compiled = strips, compiled
         self.result = Result()
+        self.workers: list[threading.Thread] = []
         self.idle = 0
         self.stopping = False
         self.cancelled = False
@@ -152,18 +153,16 @@ class _Run:
         for index in self.plan.wanted:
             self.schedule.require(index)
         self.tell(RunStarted(len(self.steps), self.results.known))
-        count = min(self.jobs, max(self.schedule.open, 1))
-        workers = [threading.Thread(target=self.work, args=(number,), daemon=True) for number in range(1, count + 1)]
-        for worker in workers:
-            worker.start()
+        with self.lock:
+            self.start_worker()
         try:
-            for worker in workers:
+            for worker in self.workers:  # those that are started meanwhile, too
                 while worker.is_alive():  # a timeout, because an untimed join can't be interrupted everywhere
                     before = self.result.computed
                     worker.join(PATIENCE)
                     self.unblock(before)
         except KeyboardInterrupt:
-            self.cancel(workers)
+            self.cancel()
             self.finish(started)
             raise Interrupted(self.results.kept_nodes()) from None
         if self.crash is not None:
@@ -208,12 +207,12 @@ class _Run:
             failure.kept = self.result.kept
         return failure
 
-    def cancel(self, workers: Sequence[threading.Thread]) -> None:
+    def cancel(self) -> None:
         with self.condition:
             self.cancelled = self.stopping = True
             self.condition.notify_all()
         deadline = time.monotonic() + 0.5
-        for worker in workers:
+        for worker in self.workers:
             worker.join(max(0.0, deadline - time.monotonic()))
 
     def finish(self, started: float) -> None:
@@ -286,9 +285,21 @@ class _Run:
                     self.swift = number
                 elif self.swift == number:
                     self.swift = 0
-                if self.idle and not self.has_nothing_for(0):
-                    self.condition.notify(len(schedule.ready))
+                if not self.has_nothing_for(0):
+                    self.call_for(len(schedule.ready))
             return index
+
+    def call_for(self, count: int) -> None:
+        """Under the lock: so many workers, those that are idle first, and others as long as there may be more."""
+        if self.idle:
+            self.condition.notify(count)
+        for _ in range(min(count - self.idle, self.jobs - len(self.workers))):
+            self.start_worker()
+
+    def start_worker(self) -> None:
+        worker = threading.Thread(target=self.work, args=(len(self.workers) + 1,), daemon=True)
+        self.workers.append(worker)
+        worker.start()
 
     def wait(self, number: int) -> None:
         if self.swift == number:
@@ -302,7 +313,7 @@ class _Run:
         with self.condition:
             if self.swift and self.result.computed == before:
                 self.swift = 0
-                self.condition.notify_all()
+                self.call_for(len(self.schedule.ready))
 
     def step(self, index: int) -> bool:
         """Whether its result is there; if not it is lost, or has to wait."""
@@ -362,10 +373,12 @@ class _Run:
         return not ready or (self.swift != worker and self.swift != 0 and self.is_light(ready[0]))
 
     def is_light(self, index: int) -> bool:
-        """Whether a step takes no time, as far as its operation has shown.
+        """Whether a step takes no time, as far as its operation has shown; what a device does one after the other is asked for by one.
 
         With a cache it may have to wait for another process, and nothing is known of that.
         """
+        if self.is_elsewhere and self.steps[index].device != "cpu":
+            return True
         return self.called[index].pace < LIGHT and self.cache is None and index not in self.results.groups
 
     def wake(self) -> None:
@@ -377,8 +390,8 @@ class _Run:
             self.stopping = True
         if self.stopping:
             self.condition.notify_all()
-        elif self.idle and len(self.schedule.ready) > 1:
-            self.condition.notify(len(self.schedule.ready) - 1)
+        elif len(self.schedule.ready) > 1:
+            self.call_for(len(self.schedule.ready) - 1)
 
     def take_known(self, index: int) -> bool:
         """A recorded result; its values are read now only if the caller wants them, else when a step does."""

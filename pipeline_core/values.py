@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline_core.devices import torch_if_loaded, transfer
+from pipeline_core.devices import as_tensor, torch_if_loaded, transfer
 from pipeline_core.pieces import checksum
 
 Tree = Any
@@ -141,9 +141,7 @@ def move(value: Any, device: str) -> Any:
         if isinstance(buffer, np.ndarray):
             if device == "cpu":
                 return buffer
-            import torch
-
-            return transfer(torch.from_numpy(np.ascontiguousarray(buffer)), device)
+            return transfer(as_tensor(buffer), device)
         return transfer(buffer, device)
 
     return change_buffers(value, to_device)

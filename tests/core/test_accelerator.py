@@ -74,6 +74,7 @@ def test_what_an_accelerator_made_is_found_on_the_cpu_and_the_other_way_round(tm
             assert np.array_equal(move(made.outputs["sharp"], "cpu").array, move(again.outputs["sharp"], "cpu").array)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
 def test_compiled_it_gives_the_same() -> None:
     assert DEVICE is not None
     told: list[Event] = []
