@@ -44,6 +44,7 @@ from pipeline_core.rows import RowFile
 from pipeline_core.save import RowOutput, Writer
 from pipeline_core.schedule import Schedule
 from pipeline_core.strips import FileFailed, Made, Member, carry_out
+from pipeline_core.tiles import busy
 from pipeline_core.values import move, nbytes
 
 if TYPE_CHECKING:
@@ -257,6 +258,7 @@ class _Run:
     def work(self, number: int) -> None:
         reporter.set(report := _Report(self))  # of this thread, which is the run's own
         done: int | None = None
+        busy.add(1)
         try:
             while (index := self.next(number, done)) is not None:
                 report.node = self.steps[index].node.name
@@ -266,6 +268,8 @@ class _Run:
                 self.crash = self.crash or error
                 self.stopping = True
                 self.condition.notify_all()
+        finally:
+            busy.add(-1)
 
     def next(self, number: int, done: int | None) -> int | None:
         """What a worker does next, after the step that it has done; it waits until there is something, or (None) the end."""
@@ -305,7 +309,9 @@ class _Run:
         if self.swift == number:
             self.swift = 0
         self.idle += 1
+        busy.add(-1)
         self.condition.wait()
+        busy.add(1)
         self.idle -= 1
 
     def unblock(self, before: int) -> None:

@@ -22,6 +22,29 @@ Work = Callable[[slice, slice], None]
 _cores_are_taken: ContextVar[bool] = ContextVar("_cores_are_taken", default=False)
 
 
+class _Busy:
+    """How many threads of ours are at work, in all of this process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def add(self, threads: int) -> None:
+        with self._lock:
+            self.count += threads
+
+    def take(self, most: int) -> int:
+        """As many cores as nobody works on, beside the caller's own: they are at work from now on."""
+        with self._lock:
+            taken = max(0, min(most, cores() - max(self.count, 1)))
+            self.count += taken
+            return taken
+
+
+busy = _Busy()
+"""The workers of a run are counted while they are at a step, and the threads that help one of them."""
+
+
 @contextmanager
 def in_one_core() -> Iterator[None]:
     """Tiles are worked on one after the other here: the other cores have work like this of their own."""
@@ -49,11 +72,12 @@ def each_tile(width: int, height: int, side: tuple[int, int], work: Work) -> Non
 def side_by_side(
     count: int, work: Callable[[int], None], told: Callable[[int], None] | None = None, *, most: int | None = None
 ) -> None:
-    """`work(number)` for all numbers below `count`, on all cores, or on so many; the caller's thread is one of them.
+    """`work(number)` for all numbers below `count`, on all cores that are free, or on so many; the caller's thread is one of them.
 
-    What fails first by its number is raised there. `told` hears in it which of the caller's own are done.
+    A core that becomes free meanwhile joins in. What fails first by its number is raised in the caller's thread. `told`
+    hears in it which of the caller's own are done.
     """
-    workers = 1 if _cores_are_taken.get() else min(count, cores(), most or count)
+    helpers = 0 if _cores_are_taken.get() else min(count, most or count) - 1
     left, taking = iter(range(count)), threading.Lock()
     failures: list[tuple[int, BaseException]] = []
 
@@ -66,15 +90,25 @@ def side_by_side(
                 if number is None:
                     return
                 work(number)
-                if told is not None and of_caller:
-                    told(number)
+                if of_caller:
+                    if told is not None:
+                        told(number)
+                    help_from(min(helpers - len(threads), count - number - 2))
         except BaseException as error:  # told to the caller, in his thread
             failures.append((number or 0, error))
+        finally:
+            if not of_caller:
+                busy.add(-1)
 
-    # Not an executor: what it does for a tile takes longer than many tiles.
-    threads = [threading.Thread(target=run, args=(False,)) for _ in range(workers - 1)]
-    for thread in threads:
-        thread.start()
+    threads: list[threading.Thread] = []
+
+    def help_from(most: int) -> None:
+        # Not an executor: what it does for a tile takes longer than many tiles.
+        for _ in range(busy.take(most) if most > 0 else 0):
+            threads.append(threading.Thread(target=run, args=(False,)))
+            threads[-1].start()
+
+    help_from(helpers)
     run(True)
     for thread in threads:
         thread.join()
