@@ -17,8 +17,9 @@ DEAREST = 1.5
 """How many rows may be made for one that is wanted: margins are made again for every strip."""
 LARGEST = 16
 """How many times as large strips become to spare margins."""
-CHEAP, ROOMY, FEWEST = 1.1, 8 << 20, 16
-"""Strips with margins become larger than they need to be until these cost no more than that, they take so many bytes, or are so few."""
+CHEAP, ROOMY, FEWEST = 1.1, 5 << 20, 24
+"""Strips with margins become larger than they need to be until these cost no more than that, they take so many bytes, or are so few.
+Those of several cores, and what is made of each, share the last cache."""
 LOOKED_AT = 24
 """Strips of which it is reckoned what their margins cost."""
 

@@ -7,9 +7,6 @@
 #define PIPELINE_COLORS_H
 
 #include <pixels.h>
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
 
 /* The same fields as `passes.Layout`. */
 typedef struct {

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -94,15 +97,31 @@ INLINE Lanes alpha_of(Lanes pixels) {
 INLINE float of_uint8(uint8_t x) { return x * 0x1.01p-8f + x * 0x1.010102p-24f; }
 INLINE float of_uint16(uint16_t x) { return x * 0x1p-16f + x * 0x1.0001p-32f; }
 
+#if defined(__AVX2__) /* compilers find a longer way */
+INLINE Lanes of_bytes(const uint8_t *at) {
+#if LANES == 16
+    Lanes x = (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)at)));
+#else
+    Lanes x = (Lanes)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)at)));
+#endif
+    return x * 0x1.01p-8f + x * 0x1.010102p-24f;
+}
+#endif
+
 INLINE char *pixel_at(const Pixels *pixels, ptrdiff_t y, ptrdiff_t x) {
     return pixels->at + y * pixels->row + x * pixels->pixel;
 }
 
 /* Samples next to each other as floats. */
 INLINE void load_row(float *restrict to, const void *from, int dtype, ptrdiff_t samples) {
-    if (dtype == UINT8)
-        for (ptrdiff_t i = 0; i < samples; i++) to[i] = of_uint8(((const uint8_t *)from)[i]);
-    else if (dtype == UINT16)
+    if (dtype == UINT8) {
+        ptrdiff_t whole = 0;
+#if defined(__AVX2__)
+        for (; whole + LANES <= samples; whole += LANES)
+            put_lanes(to + whole, of_bytes((const uint8_t *)from + whole), LANES);
+#endif
+        for (ptrdiff_t i = whole; i < samples; i++) to[i] = of_uint8(((const uint8_t *)from)[i]);
+    } else if (dtype == UINT16)
         for (ptrdiff_t i = 0; i < samples; i++) to[i] = of_uint16(((const uint16_t *)from)[i]);
     else if (dtype == FLOAT16)
         for (ptrdiff_t i = 0; i < samples; i++) to[i] = (float)((const _Float16 *)from)[i];

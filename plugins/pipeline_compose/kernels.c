@@ -262,6 +262,141 @@ INLINE void blend_in_place(const Side *top, const Side *base, const Side *out, f
     }
 }
 
+/* How much the result has of each picture's colours as they are stored, and of their blend; and its alpha. */
+typedef struct {
+    Plane top, base, blend, coverage;
+} Shares;
+
+/* Of a block of pixels with these alphas. `amount`, where it mixes, is how much of the result is mixed into base. */
+INLINE void find_shares(Shares *restrict out, const Side *top, const Side *base, int out_alpha, const float *restrict ta,
+                        const float *restrict ba, int mixes, const float *restrict amount, int of_top, int of_base,
+                        int blend, int n) {
+    float *restrict share_t = out->top, *restrict share_b = out->base, *restrict share_m = out->blend;
+    float *restrict coverage = out->coverage;
+    fraction(of_top, share_t, ba, n);
+    fraction(of_base, share_b, ta, n);
+    if (mixes) /* base is left where there is nothing of the result */
+        for (int i = 0; i < n; i++) {
+            share_t[i] *= amount[i];
+            share_b[i] = 1.0f - (1.0f - share_b[i]) * amount[i];
+        }
+    if (blend != NO_BLEND) {
+        for (int i = 0; i < n; i++) share_m[i] = ta[i] * ba[i];
+        if (mixes)
+            for (int i = 0; i < n; i++) share_m[i] *= amount[i];
+    }
+    /* The alpha of the result, which is that of the operator without its blend function's part: W3C, 5. */
+    if (blend != NO_BLEND)
+        for (int i = 0; i < n; i++) {
+            float only_top = ta[i] * share_t[i];
+            coverage[i] = only_top + ba[i];
+        }
+    else
+        for (int i = 0; i < n; i++) coverage[i] = ta[i] * share_t[i] + ba[i] * share_b[i];
+    if (top->alpha != ASSOCIATED)
+        for (int i = 0; i < n; i++) share_t[i] *= ta[i];
+    if (base->alpha != ASSOCIATED)
+        for (int i = 0; i < n; i++) share_b[i] *= ba[i];
+    if (out_alpha == STRAIGHT && !is_one(coverage, n)) {
+        if (blend != NO_BLEND)
+            for (int i = 0; i < n; i++) share_m[i] /= coverage[i] == 0.0f ? 1.0f : coverage[i];
+        for (int i = 0; i < n; i++) {
+            float divisor = coverage[i] == 0.0f ? 1.0f : coverage[i];
+            share_t[i] /= divisor;
+            share_b[i] /= divisor;
+        }
+    }
+}
+
+/* The amount of the result at each pixel of a block. */
+INLINE void load_amount(const Pixels *amounts, float opacity, float *restrict amount, ptrdiff_t y, ptrdiff_t x, int n) {
+    fill(amount, opacity, n);
+    if (amounts->at == 0) return;
+    load(amount, pixel_at(amounts, y, x), amounts->pixel, 0, amounts->dtype, n);
+    for (int i = 0; i < n; i++) amount[i] *= opacity;
+}
+
+#define VALUES(plane, i) (*(const Lanes *)((plane) + (i)))
+#define ANYWHERE(at) (*(Anywhere *)(at))
+typedef float Row[4 * BLOCK] __attribute__((aligned(64))); /* a block of pixels of four, as they lie */
+
+/* Of the values of LANES pixels those of a quarter of them, each for all four samples of its pixel. */
+INLINE Lanes for_samples(Lanes values, int quarter) {
+#if defined(__clang__)
+#define FOUR(i) i, i, i, i
+#if LANES == 16
+#define SAMPLES(q) FOUR(4 * q), FOUR(4 * q + 1), FOUR(4 * q + 2), FOUR(4 * q + 3)
+#elif LANES == 8
+#define SAMPLES(q) FOUR(2 * q), FOUR(2 * q + 1)
+#else
+#define SAMPLES(q) FOUR(q)
+#endif
+    switch (quarter) {
+    case 0: return __builtin_shufflevector(values, values, SAMPLES(0));
+    case 1: return __builtin_shufflevector(values, values, SAMPLES(1));
+    case 2: return __builtin_shufflevector(values, values, SAMPLES(2));
+    default: return __builtin_shufflevector(values, values, SAMPLES(3));
+    }
+#else
+    Picks which;
+    for (int i = 0; i < LANES; i++) which[i] = quarter * (LANES / 4) + i / 4;
+    return __builtin_shuffle(values, which);
+#endif
+}
+
+/* Pixels of three colours and alpha each, as they lie: no plane is made of anything but alpha. */
+INLINE void merge_fours(const Side *top, const Side *base, const Side *out, const Pixels *amounts, float opacity,
+                        int of_top, int of_base, int blend, ptrdiff_t height, ptrdiff_t width) {
+    int blends = blend != NO_BLEND;
+    Row t_room, b_room, blended;
+    Plane ta, ba, amount;
+    Shares shares;
+    Picks is_alpha;
+    int mixes = amounts->at != 0 || opacity != 1.0f;
+    for (int i = 0; i < LANES; i++) is_alpha[i] = (i & 3) == 3 ? -1 : 0;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x += BLOCK) {
+            int n = width - x < BLOCK ? (int)(width - x) : BLOCK, samples = 4 * n;
+            const float *t = (const float *)pixel_at(&top->pixels, y, x), *b = (const float *)pixel_at(&base->pixels, y, x);
+            float *to = (float *)pixel_at(&out->pixels, y, x);
+            if (top->pixels.dtype != FLOAT32) load_row(t_room, t, top->pixels.dtype, samples), t = t_room;
+            if (base->pixels.dtype != FLOAT32) load_row(b_room, b, base->pixels.dtype, samples), b = b_room;
+            for (int i = 0; i < n; i++) ta[i] = t[4 * i + 3];
+            for (int i = 0; i < n; i++) ba[i] = b[4 * i + 3];
+            if (mixes) load_amount(amounts, opacity, amount, y, x, n);
+            find_shares(&shares, top, base, out->alpha, ta, ba, mixes, amount, of_top, of_base, blend, n);
+            if (blends) {
+                int whole = samples / LANES * LANES; /* what lies beyond may be no memory of ours */
+                blend_plane(blend, blended, b, t, whole);
+                if (whole < samples) {
+                    Lanes last_t = lanes_at(t + whole, samples - whole), last_b = lanes_at(b + whole, samples - whole);
+                    float few_t[LANES] __attribute__((aligned(64))), few_b[LANES] __attribute__((aligned(64)));
+                    *(Lanes *)few_t = last_t, *(Lanes *)few_b = last_b;
+                    blend_plane(blend, blended + whole, few_b, few_t, LANES);
+                }
+            }
+            int vectors = n / LANES * LANES;
+            for (int i = 0; i < vectors; i += LANES) {
+                Lanes share_t = VALUES(shares.top, i), share_b = VALUES(shares.base, i);
+                Lanes share_m = VALUES(shares.blend, i), coverage = VALUES(shares.coverage, i);
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; k++) {
+                    int at = 4 * i + k * LANES;
+                    Lanes above = ANYWHERE(t + at) * for_samples(share_t, k);
+                    Lanes below = ANYWHERE(b + at) * for_samples(share_b, k);
+                    Lanes merged = below + above;
+                    if (blends) merged += VALUES(blended, at) * for_samples(share_m, k);
+                    ANYWHERE(to + at) = pick(is_alpha, for_samples(coverage, k), merged);
+                }
+            }
+            for (int i = 4 * vectors; i < samples; i++) {
+                float merged = b[i] * shares.base[i / 4] + t[i] * shares.top[i / 4];
+                if (blends) merged += blended[i] * shares.blend[i / 4];
+                to[i] = i % 4 == 3 ? shares.coverage[i / 4] : merged;
+            }
+        }
+}
+
 /* Top merged with base, written to out, which is float32 and may be base itself. `amounts`, a picture of one channel or
  * of none (at = 0), times `opacity` is how much of the result is mixed into base. */
 KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *amounts, float opacity, int count,
@@ -279,9 +414,20 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
         blend_in_place(top, base, out, opacity, count, blend, height, width);
         return;
     }
-    Plane t[MOST_COLORS], b[MOST_COLORS], straight_t[MOST_COLORS], straight_b[MOST_COLORS], blended[MOST_COLORS];
-    Plane ta, ba, share_t, share_b, share_m, coverage, amount;
     int mixes = amounts->at != 0 || opacity != 1.0f;
+    int seen = of_top != NOTHING && (of_base != NOTHING || mixes);
+    int stored = blend == NO_BLEND || (blend < HUE && top->alpha == STRAIGHT && base->alpha == STRAIGHT);
+    if (top_plain && base_plain && out_plain && count == 3 && seen && stored && top->alpha != NONE &&
+        base->alpha != NONE && out->alpha != NONE) {
+        if (blend == NO_BLEND)
+            merge_fours(top, base, out, amounts, opacity, of_top, of_base, NO_BLEND, height, width);
+        else
+            merge_fours(top, base, out, amounts, opacity, of_top, of_base, blend, height, width);
+        return;
+    }
+    Plane t[MOST_COLORS], b[MOST_COLORS], straight_t[MOST_COLORS], straight_b[MOST_COLORS], blended[MOST_COLORS];
+    Plane ta, ba, amount;
+    Shares shares;
     for (ptrdiff_t y = 0; y < height; y++)
         for (ptrdiff_t x = 0; x < width; x += BLOCK) {
             int n = width - x < BLOCK ? (int)(width - x) : BLOCK;
@@ -291,44 +437,9 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
                 for (int k = 0; k < count; k++) fill(t[k], 0.0f, n);
             if (of_base == NOTHING && !mixes)
                 for (int k = 0; k < count; k++) fill(b[k], 0.0f, n);
-            if (mixes) {
-                fill(amount, opacity, n);
-                if (amounts->at != 0) {
-                    load(amount, pixel_at(amounts, y, x), amounts->pixel, 0, amounts->dtype, n);
-                    for (int i = 0; i < n; i++) amount[i] *= opacity;
-                }
-            }
-            fraction(of_top, share_t, ba, n);
-            fraction(of_base, share_b, ta, n);
-            if (mixes) /* base is left where there is nothing of the result */
-                for (int i = 0; i < n; i++) {
-                    share_t[i] *= amount[i];
-                    share_b[i] = 1.0f - (1.0f - share_b[i]) * amount[i];
-                }
-            if (blend != NO_BLEND) {
-                for (int i = 0; i < n; i++) share_m[i] = ta[i] * ba[i];
-                if (mixes)
-                    for (int i = 0; i < n; i++) share_m[i] *= amount[i];
-            }
-            /* The alpha of the result, which is that of the operator without its blend function's part: W3C, 5. */
-            if (blend != NO_BLEND)
-                for (int i = 0; i < n; i++) {
-                    float only_top = ta[i] * share_t[i];
-                    coverage[i] = only_top + ba[i];
-                }
-            else
-                for (int i = 0; i < n; i++) coverage[i] = ta[i] * share_t[i] + ba[i] * share_b[i];
-            if (top->alpha != ASSOCIATED)
-                for (int i = 0; i < n; i++) share_t[i] *= ta[i];
-            if (base->alpha != ASSOCIATED)
-                for (int i = 0; i < n; i++) share_b[i] *= ba[i];
-            if (out->alpha == STRAIGHT && !is_one(coverage, n))
-                for (int i = 0; i < n; i++) {
-                    float divisor = coverage[i] == 0.0f ? 1.0f : coverage[i];
-                    share_t[i] /= divisor;
-                    share_b[i] /= divisor;
-                    if (blend != NO_BLEND) share_m[i] /= divisor;
-                }
+            if (mixes) load_amount(amounts, opacity, amount, y, x, n);
+            find_shares(&shares, top, base, out->alpha, ta, ba, mixes, amount, of_top, of_base, blend, n);
+            const float *share_t = shares.top, *share_b = shares.base, *share_m = shares.blend;
             if (blend != NO_BLEND) {
                 const Plane *source = t, *backdrop = b;
                 if (top->alpha == ASSOCIATED) {
@@ -355,11 +466,11 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
             }
             char *to = pixel_at(&out->pixels, y, x);
             if (out_plain && count == 3 && out->alpha != NONE) {
-                for (int i = 0; i < n; i++) t[3][i] = coverage[i];
+                for (int i = 0; i < n; i++) t[3][i] = shares.coverage[i];
                 store_four(to, t, n);
                 continue;
             }
             for (int k = 0; k < count; k++) store(to, out->pixels.pixel, out->colors[k], t[k], n);
-            if (out->alpha != NONE) store(to, out->pixels.pixel, out->last, coverage, n);
+            if (out->alpha != NONE) store(to, out->pixels.pixel, out->last, shares.coverage, n);
         }
 }

@@ -15,7 +15,7 @@ from pipeline_transform.resampling import KERNELS, Sums
 
 Array = np.ndarray[Any, Any]
 
-SPAN = 4096
+SPAN = 1024
 """Samples of a row that are summed at once, as many as stay in a core's cache for all rows of a block."""
 LANES = 16
 """Of the widest vectors."""
@@ -70,7 +70,7 @@ def resample(image: Image | Mask, low: int, down: Sums, along: Sums, start: int,
     kernels = load_kernels(__file__)
     assert kernels is not None, "asked for before"
     tiles, span = _tiles(along, len(image.channels))
-    room = _aligned("room", 52 * span)
+    room = _aligned("room", 64 * span)
     for picture, result in zip(_pictures(image, packed(image), low), out, strict=True):
         kernels.resample(
             byref(picture),
@@ -187,7 +187,7 @@ def _tiles(along: Sums, channels: int) -> tuple[Array, int]:
         right = min(max(right, left + 1), left + most)
         span = max(span, int(ends[right - 1] - along.first[left]), right - left)
         tiles.append(right)
-    return np.array(tiles, np.int32), -(-span * channels // LANES) * LANES
+    return np.array(tiles, np.int32), -(-span * channels // (2 * LANES)) * 2 * LANES
 
 
 def _aligned(name: str, size: int) -> Array:

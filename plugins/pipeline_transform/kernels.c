@@ -21,7 +21,7 @@ typedef struct {
     const uint8_t *is_color;
 } Picture;
 
-#define AT_ONCE 4 /* rows of the picture */
+#define AT_ONCE 16 /* rows of the picture */
 #define VECTOR(at) (*(Lanes *)(at))
 
 /* --- turning rows and columns ------------------------------------------------------------------------------------- */
@@ -90,9 +90,15 @@ INLINE const float *row_of(const Picture *picture, ptrdiff_t y, ptrdiff_t from, 
     if (in_order) {
         Picks is_alpha;
         for (int i = 0; i < LANES; i++) is_alpha[i] = (i & 3) == 3 ? -1 : 0;
-        for (ptrdiff_t i = 0; i < samples; i += LANES) {
-            Lanes values = lanes_at(at + i, samples - i);
+        ptrdiff_t whole = samples / LANES * LANES, ahead = at == room ? 0 : pixels->row;
+        for (ptrdiff_t i = 0; i < whole; i += LANES) {
+            Lanes values = *(const Anywhere *)(at + i);
+            __builtin_prefetch((const char *)(at + i) + ahead); /* the next row, or what was read is read again */
             VECTOR(room + i) = values * pick(is_alpha, all(1), alpha_of(values));
+        }
+        if (whole < samples) {
+            Lanes values = lanes_at(at + whole, samples - whole);
+            VECTOR(room + whole) = values * pick(is_alpha, all(1), alpha_of(values));
         }
     } else if (alpha >= 0)
         for (ptrdiff_t i = 0; i < samples; i += channels)
@@ -101,32 +107,66 @@ INLINE const float *row_of(const Picture *picture, ptrdiff_t y, ptrdiff_t from, 
     return room;
 }
 
-/* `count` rows times their weights, added to a sum or the beginning of one. */
-INLINE void add_rows(float *restrict sum, const float *const *rows, const float *weights, int count, int begins,
-                     ptrdiff_t samples) {
-    const float *a = rows[0], *b = rows[count > 1], *c = rows[count > 2 ? 2 : 0], *d = rows[count > 3 ? 3 : 0];
-    float of_a = weights[0], of_b = count > 1 ? weights[1] : 0, of_c = count > 2 ? weights[2] : 0,
-          of_d = count > 3 ? weights[3] : 0;
-    for (ptrdiff_t i = 0; i < samples; i++) {
-        float value = begins ? of_a * a[i] : sum[i] + of_a * a[i];
-        if (count > 1) value += of_b * b[i];
-        if (count > 2) value += of_c * c[i];
-        if (count > 3) value += of_d * d[i];
-        sum[i] = value;
+/* A row of the result while rows `begin` to `finish` of those at hand are added to its sum, by these weights; the first of
+ * them begins it, or it goes on. */
+typedef struct {
+    float *sum;
+    const float *weights;
+    int begin, finish, begins;
+} Sum;
+
+INLINE Sum sum_of(const Sums *down, ptrdiff_t row, ptrdiff_t low, ptrdiff_t high, float *sum) {
+    ptrdiff_t first = down->first[row], last = first + down->number[row];
+    ptrdiff_t begin = first > low ? first : low, finish = last < high ? last : high;
+    const float *weights = down->weights + row * down->taps + (begin - first);
+    return (Sum){sum, weights, (int)(begin - low), (int)(finish > begin ? finish - low : begin - low), begin == first};
+}
+
+INLINE void add_each(const Sum *a, const float *const *rows, ptrdiff_t from, ptrdiff_t to) {
+    for (ptrdiff_t at = from; at < to && a->begin < a->finish; at++) {
+        float value = a->begins ? a->weights[0] * rows[a->begin][at] : a->sum[at];
+        for (int i = a->begin + a->begins; i < a->finish; i++) value += a->weights[i - a->begin] * rows[i][at];
+        a->sum[at] = value;
     }
 }
 
-INLINE void add_some(float *sum, const float *const *rows, const float *weights, int count, int begins,
-                     ptrdiff_t samples) {
-    switch (2 * count + begins) {
-    case 2: add_rows(sum, rows, weights, 1, 0, samples); break;
-    case 3: add_rows(sum, rows, weights, 1, 1, samples); break;
-    case 4: add_rows(sum, rows, weights, 2, 0, samples); break;
-    case 5: add_rows(sum, rows, weights, 2, 1, samples); break;
-    case 6: add_rows(sum, rows, weights, 3, 0, samples); break;
-    case 7: add_rows(sum, rows, weights, 3, 1, samples); break;
-    case 8: add_rows(sum, rows, weights, 4, 0, samples); break;
-    case 9: add_rows(sum, rows, weights, 4, 1, samples); break;
+/* Two sums, of which the second begins and ends no earlier, a few vectors at a time in registers: rows that both need are
+ * loaded once. Rows are added one after the other. */
+INLINE void add_rows(const Sum *a, const Sum *b, const float *const *rows, ptrdiff_t samples) {
+    int alone = a->finish < b->begin ? a->finish : b->begin;
+    ptrdiff_t whole = samples / (2 * LANES) * (2 * LANES);
+    add_each(a, rows, whole, samples);
+    add_each(b, rows, whole, samples);
+    for (ptrdiff_t at = 0; at < whole; at += 2 * LANES) {
+#define ROW(i, k) (*(const Anywhere *)(rows[i] + at + (k) * LANES))
+#define BEGIN(s, k) \
+    ((s)->begins ? (Lanes)((s)->weights[0] * ROW((s)->begin, k)) : VECTOR((s)->sum + at + (k) * LANES))
+        Lanes a0 = BEGIN(a, 0), a1 = BEGIN(a, 1);
+        int i = a->begin + a->begins;
+        for (; i < alone; i++) {
+            float weight = a->weights[i - a->begin];
+            a0 += weight * ROW(i, 0), a1 += weight * ROW(i, 1);
+        }
+        if (b->begin < b->finish) {
+            Lanes b0 = BEGIN(b, 0), b1 = BEGIN(b, 1);
+            int j = b->begin + b->begins;
+            for (; i < j && i < a->finish; i++) {
+                float weight = a->weights[i - a->begin];
+                a0 += weight * ROW(i, 0), a1 += weight * ROW(i, 1);
+            }
+            for (; j < i; j++) b0 += b->weights[j - b->begin] * ROW(j, 0), b1 += b->weights[j - b->begin] * ROW(j, 1);
+            for (; i < a->finish; i++, j++) {
+                float weight = a->weights[i - a->begin], other = b->weights[i - b->begin];
+                Lanes row0 = ROW(i, 0), row1 = ROW(i, 1);
+                a0 += weight * row0, a1 += weight * row1, b0 += other * row0, b1 += other * row1;
+            }
+            for (; j < b->finish; j++) {
+                float weight = b->weights[j - b->begin];
+                b0 += weight * ROW(j, 0), b1 += weight * ROW(j, 1);
+            }
+            VECTOR(b->sum + at) = b0, VECTOR(b->sum + at + LANES) = b1;
+        }
+        VECTOR(a->sum + at) = a0, VECTOR(a->sum + at + LANES) = a1;
     }
 }
 
@@ -156,7 +196,7 @@ INLINE void across(float *restrict to, const float *restrict from, const float *
 }
 
 /* Rows start..stop of the result into `to`, of float32, packed as the picture is. The result's columns are divided at
- * `tiles`, so that none needs more than `span` samples of a row, nor gives more, a multiple of 16; `room` is for 52 times
+ * `tiles`, so that none needs more than `span` samples of a row, nor gives more, a multiple of 32; `room` is for 64 times
  * that. */
 KERNEL(resample)(const Picture *picture, const Sums *down, const Sums *along, const int32_t *tiles, ptrdiff_t count,
                  ptrdiff_t span, float *room, const Pixels *to, ptrdiff_t start, ptrdiff_t stop) {
@@ -174,14 +214,18 @@ KERNEL(resample)(const Picture *picture, const Sums *down, const Sums *along, co
                 ptrdiff_t behind = y + AT_ONCE < high ? y + AT_ONCE : high;
                 for (ptrdiff_t i = y; i < behind; i++)
                     some[i - y] = row_of(picture, i - picture->low, from, end, rows + (i - y) * span);
+                Sum waiting = {0};
                 for (ptrdiff_t row = top; row < bottom; row++) {
-                    ptrdiff_t first = down->first[row], last = first + down->number[row];
-                    ptrdiff_t begin = first > y ? first : y, finish = last < behind ? last : behind;
-                    if (begin < finish)
-                        add_some(summed + (row - top) * span, some + (begin - y),
-                                 down->weights + row * down->taps + (begin - first), (int)(finish - begin),
-                                 begin == first, samples);
+                    Sum sum = sum_of(down, row, y, behind, summed + (row - top) * span);
+                    if (sum.begin >= sum.finish) continue;
+                    if (waiting.sum == 0) {
+                        waiting = sum;
+                        continue;
+                    }
+                    add_rows(&waiting, &sum, some, samples);
+                    waiting.sum = 0;
                 }
+                if (waiting.sum != 0) add_rows(&waiting, &(Sum){.begin = waiting.finish, .finish = 0}, some, samples);
             }
             for (ptrdiff_t i = 0; i < samples; i += LANES) {
                 Lanes block[LANES];
