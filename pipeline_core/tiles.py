@@ -78,10 +78,17 @@ def side_by_side(
     hears in it which of the caller's own are done.
     """
     helpers = 0 if _cores_are_taken.get() else min(count, most or count) - 1
+    if helpers <= 0:
+        for number in range(count):
+            work(number)
+            if told is not None:
+                told(number)
+        return
     left, taking = iter(range(count)), threading.Lock()
     failures: list[tuple[int, BaseException]] = []
 
-    def run(of_caller: bool) -> None:
+    # The caller's own gets what asks for help: functions that know each other would keep the pictures that they work on.
+    def run(help_from: Callable[[int], None] | None = None) -> None:
         number: int | None = 0
         try:
             while not failures:
@@ -90,14 +97,14 @@ def side_by_side(
                 if number is None:
                     return
                 work(number)
-                if of_caller:
+                if help_from is not None:
                     if told is not None:
                         told(number)
                     help_from(min(helpers - len(threads), count - number - 2))
         except BaseException as error:  # told to the caller, in his thread
             failures.append((number or 0, error))
         finally:
-            if not of_caller:
+            if help_from is None:
                 busy.add(-1)
 
     threads: list[threading.Thread] = []
@@ -105,11 +112,11 @@ def side_by_side(
     def help_from(most: int) -> None:
         # Not an executor: what it does for a tile takes longer than many tiles.
         for _ in range(busy.take(most) if most > 0 else 0):
-            threads.append(threading.Thread(target=run, args=(False,)))
+            threads.append(threading.Thread(target=run))
             threads[-1].start()
 
     help_from(helpers)
-    run(True)
+    run(help_from)
     for thread in threads:
         thread.join()
     if failures:

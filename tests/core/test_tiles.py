@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline_core import Scratch, each_tile, empty
+from pipeline_core import Scratch, each_tile, empty, tiles
 from pipeline_core.buffers import Pool
 
 
@@ -60,3 +64,24 @@ def test_empty_gives_memory_that_nothing_looks_at_any_more(monkeypatch: pytest.M
     del view
     assert empty(large).ctypes.data == address
     assert empty((3, 4), np.uint8).shape == (3, 4)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_is_worked_on_is_let_go_of_at_once(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the collector comes by: a picture is dropped with its last reader, and its memory used again."""
+    monkeypatch.setattr(tiles, "cores", lambda: 2)
+    picture = np.zeros((8, 8))
+    seen = weakref.ref(picture)
+
+    def work(rows: slice, columns: slice, picture: np.ndarray[Any, Any] = picture) -> None:
+        picture[rows, columns] += 1
+
+    gc.disable()
+    try:
+        with tiles.in_one_core() if alone else nullcontext():
+            each_tile(8, 8, (8, 1), work)
+        assert picture.sum() == 64
+        del picture, work
+        assert seen() is None
+    finally:
+        gc.enable()
