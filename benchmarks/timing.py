@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROUNDS = 7
+REST = 0.02
+"""Seconds before a job: threads of the one before, which wait for more work at full speed, have gone to sleep by then."""
 Job = Callable[[], object]
 """What is measured. One that returns a `Taken` has measured itself, which leaves out what it had to prepare."""
 
@@ -103,6 +105,7 @@ def alternate(jobs: Mapping[str, Job], rounds: int, *, warm: int = 1) -> dict[st
     taken: dict[str, list[Taken]] = {name: [] for name in jobs}
     for turn in range(warm + rounds):
         for name, job in jobs.items():
+            time.sleep(REST)
             found = clocked(job)
             if turn >= warm:
                 taken[name].append(found)

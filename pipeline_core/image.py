@@ -84,11 +84,7 @@ class Raster:
     @property
     def dtype(self) -> str:
         """The buffer's own type: 'uint8', 'uint16', 'float16' or 'float32'."""
-        dtype = self.buffer.dtype
-        name = _NAMES.get(dtype)
-        if name is None:  # numpy takes microseconds to spell it
-            name = _NAMES[dtype] = str(dtype).removeprefix("torch.")
-        return name
+        return _name_of(self.buffer.dtype)
 
     @property
     def batch(self) -> int:
@@ -122,16 +118,18 @@ class Raster:
         A view of the buffer where it is float32 (and, as an array, can be written to and is not read backwards), else a fresh
         tensor.
         """
-        import torch
-
         buffer = self.buffer
         if isinstance(buffer, np.ndarray):
+            import torch
+
             # Converting in numpy: torch has no arithmetic for uint16.
             floats = _to_float(buffer)
             # torch knows neither what can't be written to nor what is read backwards.
             fits = floats.flags.writeable and min(floats.strides) >= 0
             buffer = torch.from_numpy(floats if fits else floats.copy())
-        elif buffer.dtype != torch.float32:
+        elif self.dtype != "float32":
+            import torch
+
             scale = FULL_SCALE.get(self.dtype)
             buffer = buffer.to(torch.float32)
             if scale:
@@ -151,22 +149,24 @@ class Raster:
 
     def with_buffer(self, buffer: Any, **changes: Any) -> Self:
         """The same with another `(B, H, W, C)` buffer (and other fields, as `dataclasses.replace` takes them)."""
-        wrap = changes.pop("wrap", self.wrap)
-        if changes:
-            return replace(self, buffer=buffer, wrap=wrap, **changes)
+        if changes and changes.keys() != {"wrap"}:
+            return replace(self, buffer=buffer, **changes)
         # All else was checked when this one was made, and is by far the most of it: strips are made by the thousand.
         made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, buffer=buffer, wrap=(bool(wrap[0]), bool(wrap[1])))
+        made.__dict__.update(self.__dict__, buffer=buffer)
+        if changes:
+            wrap = changes["wrap"]
+            made.__dict__["wrap"] = bool(wrap[0]), bool(wrap[1])
         made._check_buffer()
         return made
 
     def with_pixels(self, pixels: torch.Tensor, **changes: Any) -> Self:
         """The same with other pixels, `(B, C, H, W)` of any float type (float64 and bfloat16 become float32)."""
-        import torch
-
         if pixels.ndim != 4:
             raise KindError(f"{type(self).__name__}: pixels must be (B, C, H, W), got {tuple(pixels.shape)}")
-        if pixels.dtype not in (torch.float16, torch.float32, torch.uint8, torch.uint16):
+        if _name_of(pixels.dtype) not in DTYPES:
+            import torch
+
             pixels = pixels.to(torch.float32)
         return self.with_buffer(pixels.permute(0, 2, 3, 1), **changes)
 
@@ -401,6 +401,14 @@ class File:
 
 AnyRaster = TypeVar("AnyRaster", Image, Mask)
 """For operations that take an image or a mask and give the same back: `def crop(image: AnyRaster, ...) -> AnyRaster`."""
+
+
+def _name_of(dtype: Any) -> str:
+    """Of numpy's or torch's element type."""
+    name = _NAMES.get(dtype)
+    if name is None:  # numpy takes microseconds to spell it
+        name = _NAMES[dtype] = str(dtype).removeprefix("torch.")
+    return name
 
 
 def _is_color(name: str, channels: tuple[str, ...]) -> bool:

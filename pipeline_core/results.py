@@ -7,7 +7,7 @@ that still is what was written.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ import numpy as np
 
 from pipeline_core.groups import Group
 from pipeline_core.keys import content_key
+from pipeline_core.marks import Mark, NoRowsError, ThinMark, WholeMark
 from pipeline_core.plan import Plan, Step
 from pipeline_core.save import Writer
 from pipeline_core.spec import CachePolicy
-from pipeline_core.values import buffers, fingerprint, nbytes
+from pipeline_core.values import buffers, nbytes
 
 if TYPE_CHECKING:
     from pipeline_core.cache import Cache, Record
@@ -42,9 +43,13 @@ class Results:
         """Whether the step's output file still is what was written."""
         self.alive = self.peak = 0
         self._sizes = [0] * count
-        self._marks: list[int | None] = [None] * count
+        self._marks: list[Mark | None] = [None] * count
         self.watches = False
         """Whether any result is watched."""
+        self._of_one_group: set[int] = set()
+        """Steps whose values are read by one group alone, which can look at their rows as it reads them."""
+        self._unmarked: dict[int, Values] = {}
+        """Those of them that nobody has looked at yet: nothing else may run before."""
         self._digests: list[tuple[str, ...] | None] = [None] * count
         self._futures: dict[int, Future[tuple[str, ...] | None]] = {}
         self._cost = [0.0] * count
@@ -57,6 +62,19 @@ class Results:
         self._copied = _read_elsewhere(plan)
         self.groups: dict[int, Group] = {}
         """The group that carries a step out, for every step of one."""
+
+    def add_groups(self, groups: Sequence[Group], needed: Iterable[int], *, look: bool) -> None:
+        """The groups that carry out some of the steps that are needed; whether they look at the rows that they read."""
+        for group in groups:
+            self.groups.update(dict.fromkeys(group.steps, group))
+        if groups and look:
+            readers: dict[int, set[int]] = {}
+            for index in needed:
+                for source in self.sources[index]:
+                    readers.setdefault(source, set()).add(index)
+            for group in groups:
+                by_rows = {part.index for part in group.parts if part.rows is None}
+                self._of_one_group.update(s for s in group.sources if readers[s] <= by_rows and s not in self.kept)
 
     def is_there(self, index: int) -> bool:
         return self.values[index] is not None or self.is_known(index)
@@ -84,22 +102,64 @@ class Results:
                 self.alive -= self._sizes[index]
                 self.values[index] = None
 
-    def watch(self, index: int, values: Values, size: int, known: Known | None = None) -> None:
+    def watch(
+        self,
+        index: int,
+        values: Values,
+        size: int,
+        known: Known | None = None,
+        is_alone: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it.
 
         What others read on another device alone is theirs as a copy.
         """
         if self.guard and size and not (index in self._copied and all(map(_is_on_cpu, values))):
-            self._marks[index] = _mark(values, known)
             self.watches = True
+            if known or not self._is_left_to_its_group(index, values, is_alone):
+                self._marks[index] = WholeMark(values, known)
+
+    def _is_left_to_its_group(self, index: int, values: Values, is_alone: Callable[[], bool]) -> bool:
+        """Whether the group that reads a value comes next, and looks at its rows by itself: until then a thin mark will do."""
+        if index not in self._of_one_group:
+            return False
+        try:
+            mark = ThinMark(values)
+        except NoRowsError:
+            return False
+        with self.lock:
+            if not is_alone():
+                return False
+            self._marks[index], self._unmarked[index] = mark, values
+        return True
+
+    def unmarked(self, group: Group) -> tuple[int, ...]:
+        """What a group reads that it has to look at by itself."""
+        return tuple([source for source in group.sources if source in self._unmarked])
+
+    def complete_marks(self, index: int) -> None:
+        """Before a step is run: what has no mark yet gets one, but for what the step's group looks at by itself."""
+        if self._unmarked:
+            group = self.groups.get(index)
+            for other, values in list(self._unmarked.items()):
+                if group is None or other not in group.sources:
+                    self._marks[other] = WholeMark(values)
+                    self._unmarked.pop(other, None)
+
+    def looked_at(self, group: Group, marks: Mapping[int, Mark]) -> None:
+        """A group has ended; what it read looks like that, unless that is known already."""
+        for source in group.sources:
+            if self._unmarked.pop(source, None) is not None and source in marks:
+                self._marks[source] = marks[source]
 
     def is_changed(self, index: int, values: Values) -> bool:
         """Whether somebody wrote into a result since it was made."""
         mark = self._marks[index]
-        return mark is not None and _mark(values) != mark
+        return mark is not None and not mark.fits(values)
 
     def forget(self, index: int, values: Values) -> None:
         """Somebody wrote into it: it is not used any more, unless it has been made anew meanwhile."""
+        self._unmarked.pop(index, None)
         if self.values[index] is values:
             self.alive -= self._sizes[index]
             self.values[index] = self.records[index] = None
@@ -225,6 +285,7 @@ class Results:
             parts=self.plan.parts(step),
             policy=policy,
             digests=digests,
+            fingerprint=mark.fingerprint if isinstance(mark := self._marks[index], WholeMark) else None,
             node=step.name,
             turn=self._turns.get(index),
         )
@@ -345,10 +406,6 @@ def _read_elsewhere(plan: Plan) -> set[int]:
 
 def _is_on_cpu(value: Any) -> bool:
     return all(isinstance(buffer, np.ndarray) or buffer.device.type == "cpu" for buffer in buffers(value))
-
-
-def _mark(values: Values, known: Known | None = None) -> int:
-    return hash(tuple([fingerprint(value, known) for value in values]))
 
 
 def _may_keep(step: Step) -> bool:

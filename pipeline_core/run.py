@@ -43,7 +43,7 @@ from pipeline_core.results import Results, Values
 from pipeline_core.rows import RowFile
 from pipeline_core.save import RowOutput, Writer
 from pipeline_core.schedule import Schedule
-from pipeline_core.strips import FileFailed, Made, Member, carry_out
+from pipeline_core.strips import FileFailed, Made, Member, Trespassed, carry_out
 from pipeline_core.tiles import busy
 from pipeline_core.values import move, nbytes
 
@@ -182,10 +182,11 @@ class _Run:
         waits_for = list(self.results.sources)
         if (self.strips or self.compiled) and any(step.node.operation.tiles for step in self.steps):
             writes, ways = self.writer is not None, {"strips": self.strips, "compiled": self.compiled}
-            formed = form(self.plan, self.needed(), self.operation, writes=writes, **ways)
+            needed = self.needed()
+            formed = form(self.plan, needed, self.operation, writes=writes, **ways)
+            self.results.add_groups(formed, needed, look=not (self.compiled or self.is_elsewhere))
             for number, group in enumerate(formed, 1):
                 self.numbers[group.leader] = number
-                self.results.groups.update(dict.fromkeys(group.steps, group))
                 for index in group.outputs:
                     waits_for[index] = (group.leader,)
                 waits_for[group.leader] = group.sources
@@ -416,6 +417,7 @@ class _Run:
 
     def gather(self, index: int) -> dict[int, Values] | None:
         """What a step reads, by the step it comes from. None when a stored one was damaged: the step waits for it."""
+        self.results.complete_marks(index)
         given: dict[int, Values] = {}
         for source in self.results.read_by(index):
             values = self.results.values[source] or self.results.get(source, self.is_wanted)
@@ -449,7 +451,7 @@ class _Run:
         seconds = time.perf_counter() - began
         size = nbytes(values[0]) if len(values) == 1 else sum(map(nbytes, values))
         if size and (self.schedule.uses[index] or index in results.kept):
-            results.watch(index, values, size)
+            results.watch(index, values, size, is_alone=self.schedule.is_alone)
         with self.lock:
             results.hold(index, values, size)
             self.result.computed += 1
@@ -487,6 +489,7 @@ class _Run:
                 self.check_files(self.steps[index])
             except RuntimeError as error:
                 raise self.node_error(self.steps[index], error) from error
+        self.results.looked_at(group, made.marks)
         self.take_over(group, made, moved)
         return True
 
@@ -528,10 +531,14 @@ class _Run:
                 worth_keeping=partial(self.results.worth_keeping, group) if self.results.may_keep(group) else None,
                 told=told,
                 sinks={index: file.add for index, file in files.items()},
+                watched=self.results.unmarked(group),
             )
             for index, file in files.items():
                 self.saved(self.steps[index], file.finish())
             return made
+        except Trespassed as found:
+            error = self.trespass(group.leader, found.source, given[found.source])
+            raise self.node_error(leader, error) from error
         except FileFailed as failed:
             raise self.node_error(self.steps[failed.index], failed.error) from failed.error
         finally:
@@ -561,7 +568,7 @@ class _Run:
         sizes = {index: sum(map(nbytes, values)) for index, values in made.values.items()}
         for index in made.values:
             if self.schedule.uses[index]:  # put together here, so that no plugin holds it: only its readers can write
-                self.results.watch(index, made.values[index], sizes[index])
+                self.results.watch(index, made.values[index], sizes[index], is_alone=self.schedule.is_alone)
         with self.condition:
             for index in group.outputs:  # () of a file that is written
                 self.results.hold(index, made.values.get(index, ()), sizes.get(index, 0))
@@ -631,21 +638,24 @@ class _Run:
         Checked is what this step was given: somebody who was found out before may have had the value dropped.
         """
         for source, values in given.items():
-            if not self.results.is_changed(source, values):
-                continue
-            with self.condition:
-                self.results.forget(source, values)
-                suspects = self.suspects.setdefault(source, set())
-                for reader in {index, *self.schedule.running_readers(source)}:
-                    group = self.results.groups.get(reader)
-                    members = [i for i in group.steps if source in self.results.sources[i]] if group else [reader]
-                    suspects.update(members)
-                found = [self.steps[i].node.operation for i in sorted(suspects)]
-            changed = f"the value of '{self.steps[source].name}' changed while this node ran"
-            plugin, *others = dict.fromkeys(f"plugin '{operation.plugin}' ('{operation.name}')" for operation in found)
-            if others:
-                plugin = f"one of {', '.join([plugin, *others])}"
-            raise RuntimeError(f"{changed}: {plugin} writes into its input; it must clone it first")
+            if self.results.is_changed(source, values):
+                raise self.trespass(index, source, values)
+
+    def trespass(self, index: int, source: int, values: Values) -> RuntimeError:
+        """Somebody wrote into a value while a step read it: it is forgotten, and the error names who may have done it."""
+        with self.condition:
+            self.results.forget(source, values)
+            suspects = self.suspects.setdefault(source, set())
+            for reader in {index, *self.schedule.running_readers(source)}:
+                group = self.results.groups.get(reader)
+                members = [i for i in group.steps if source in self.results.sources[i]] if group else [reader]
+                suspects.update(members)
+            found = [self.steps[i].node.operation for i in sorted(suspects)]
+        changed = f"the value of '{self.steps[source].name}' changed while this node ran"
+        plugin, *others = dict.fromkeys(f"plugin '{operation.plugin}' ('{operation.name}')" for operation in found)
+        if others:
+            plugin = f"one of {', '.join([plugin, *others])}"
+        return RuntimeError(f"{changed}: {plugin} writes into its input; it must clone it first")
 
     def node_error(self, step: Step, error: BaseException, given: Given | None = None) -> NodeError:
         """What went wrong with a step, for its user; `given` is what it read, where values were there."""

@@ -36,6 +36,10 @@ class Schedule:
         self.ready: list[int] = []
         """The steps that could be taken now, a heap: the first is the one that would be."""
 
+    def is_alone(self) -> bool:
+        """Whether no more than one step is at work."""
+        return self.state.count(RUNNING) <= 1
+
     def require(self, wanted: int) -> None:
         """Asks for a step and, unless its result is known, for everything it needs."""
         state, uses, stack = self.state, self.uses, [wanted]

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from pipeline_core.errors import Cancelled, PipelineError
 from pipeline_core.frames import Frame, Frames, NotInStrips, Part, frame_of
 from pipeline_core.groups import SMALL
 from pipeline_core.image import Raster
+from pipeline_core.marks import RowMark, look, rows_in_memory
 from pipeline_core.operation import Operation
 from pipeline_core.plan import Source
 from pipeline_core.rows import RowFile, Rows, Span
@@ -45,6 +46,13 @@ class FileFailed(Exception):  # noqa: N818  it carries the error
 
     def __init__(self, index: int, error: BaseException) -> None:
         self.index, self.error = index, error
+
+
+class Trespassed(Exception):  # noqa: N818  it says into what
+    """Somebody wrote into rows of a value while a strip was made of them."""
+
+    def __init__(self, source: int) -> None:
+        self.source = source
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,14 @@ class Made:
     """The values that were put together, by step; each step's part of the seconds; how many strips there were.
 
     compiled  the steps that were part of a compiled program
+    marks     of what was watched
     """
 
     values: dict[int, Values]
     seconds: dict[int, float]
     strips: int = 0
     compiled: frozenset[int] = frozenset()
+    marks: dict[int, RowMark] = field(default_factory=dict)
 
 
 WorthKeeping = Callable[[Mapping[int, float], Mapping[int, int]], Sequence[int]]
@@ -98,16 +108,18 @@ def carry_out(
     told: Callable[[int, int], None] = lambda done, total: None,
     sinks: Mapping[int, Sink] | None = None,
     rows: int | None = None,
+    watched: Sequence[int] = (),
 ) -> Made:
     """`members` in their order, the steps whose values are wanted, and the values of the steps they read. `rows` of a strip are chosen by their bytes, unless given.
 
     `worth_keeping`, if given, is asked once, with seconds and bytes of every step as measured, for steps to put together
     besides the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. `sinks` take the rows of the
-    steps that write a file. NotInStrips where it can't be done this way, nothing is lost then but time; FileFailed.
+    steps that write a file. `watched` are steps whose values are looked at before and after each strip that reads them: Trespassed.
+    NotInStrips where it can't be done this way, nothing is lost then but time; FileFailed.
     """
     keep_freed_memory()
     try:
-        return _Strips(members, outputs, given, sinks or {}, rows).carry_out(jobs, worth_keeping, told)
+        return _Strips(members, outputs, given, sinks or {}, rows, watched).carry_out(jobs, worth_keeping, told)
     finally:
         for member in members:
             if isinstance(member.part.rows, Rows):
@@ -147,8 +159,11 @@ class _Strips:
         given: Mapping[int, Values],
         sinks: Mapping[int, Sink],
         rows: int | None,
+        watched: Sequence[int],
     ) -> None:
         self.given, self.sinks = given, sinks
+        self.watched = {source: rows_in_memory(given[source]) for source in watched}
+        self.marks: dict[int, dict[Span, list[int]]] = {source: {} for source in watched}
         parts = [member.part for member in members]
         frames = {source: frame for source, values in given.items() if (frame := _frame(values)) is not None}
         self.frames = Frames(parts, outputs, frames)
@@ -217,7 +232,7 @@ class _Strips:
             for thread in threads:
                 thread.join()
         if self.failures:
-            raise self.failures[0]
+            raise next((error for error in self.failures if isinstance(error, Trespassed)), self.failures[0])
         return self._made(spent, time.perf_counter() - started)
 
     def _carry_out(self, strip: _Strip, spent: dict[int, float]) -> None:
@@ -263,7 +278,8 @@ class _Strips:
         total = sum(spent.values()) or 1.0
         shares = {index: seconds * part / total for index, part in spent.items()}
         values = {index: tuple(whole.value() for whole in parts) for index, parts in self.whole.items()}
-        return Made(values, shares, self.count)
+        marks = {source: RowMark(seen) for source, seen in self.marks.items()}
+        return Made(values, shares, self.count, marks=marks)
 
     # --- one strip ---
 
@@ -288,8 +304,30 @@ class _Strips:
 
     def _run(self, strip: _Strip, spent: dict[int, float], probes: _Probes | None = None) -> dict[int, _Rows]:
         """Runs all steps for these rows of the outputs; what they gave, as far as it is held."""
+        seen: dict[tuple[int, Span], list[int]] = {}
+        written: list[tuple[int, Any]] = []
+        try:
+            strips = self._steps(strip, spent, probes, seen, written)
+        finally:  # an operation that writes may fail, too
+            for (source, span), before in seen.items():
+                if look(self.watched[source], *span) != before:
+                    raise Trespassed(source)
+                self.marks[source][span] = before
+        if self.sinks:
+            self._write(strip.number, written, spent)
+        return strips
+
+    def _steps(
+        self,
+        strip: _Strip,
+        spent: dict[int, float],
+        probes: _Probes | None,
+        seen: dict[tuple[int, Span], list[int]],
+        written: list[tuple[int, Any]],
+    ) -> dict[int, _Rows]:
+        """`seen` gets what the rows look like that are read, `written` what files get."""
         holds = probes is not None and probes.holds
-        strips, written = strip.read, []
+        strips = strip.read
         for index in self.whole.keys() & strips.keys():
             self._put(index, strips[index], strip.spans[index])
         for job in self.jobs:
@@ -301,9 +339,9 @@ class _Strips:
             given = [
                 links
                 if links is None
-                else [self._cut(*link, low, high, strips) for link in links]
+                else [self._cut(*link, low, high, strips, seen) for link in links]
                 if many
-                else self._cut(*links[0], low, high, strips)
+                else self._cut(*links[0], low, high, strips, seen)
                 for many, links in job.arguments
             ]
             if job.writes:
@@ -330,8 +368,6 @@ class _Strips:
             if not holds:
                 for source in job.last_of:
                     strips.pop(source, None)
-        if self.sinks:
-            self._write(strip.number, written, spent)
         return strips if holds else {}
 
     def _call(self, job: _Job, low: int, high: int, given: list[Any], spent: dict[int, float]) -> Values:
@@ -356,7 +392,15 @@ class _Strips:
                 raise NotInStrips
         return values
 
-    def _cut(self, source: int, output: int, low: int, high: int, strips: Mapping[int, _Rows]) -> Any:
+    def _cut(
+        self,
+        source: int,
+        output: int,
+        low: int,
+        high: int,
+        strips: Mapping[int, _Rows],
+        seen: dict[tuple[int, Span], list[int]],
+    ) -> Any:
         rows = strips.get(source)
         if rows is not None:
             value = rows.values[output]
@@ -367,6 +411,8 @@ class _Strips:
         if not isinstance(value, Raster):
             return value
         if low >= 0 and high <= value.height:
+            if source in self.watched and (source, (low, high)) not in seen:
+                seen[source, (low, high)] = look(self.watched[source], low, high)
             return value.with_buffer(value.buffer[:, low:high])
         return value.with_buffer(_tiled_rows(value.buffer, low, high))
 

@@ -1,4 +1,4 @@
-"""R8: operations that write into an input, return a view of it, or write later into what they returned."""
+"""R8: operations that write into an input, return a view of it, or write later into what they returned; whole and in strips."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from pipeline_core import Image, NodeError, Pipeline, operation
 KEPT: list[np.ndarray] = []
 
 
-@operation(cache="always", infer=lambda image, *, by: image)
+@operation(support=0, cache="always", infer=lambda image, *, by: image)
 def reads(image: Image, *, by: float) -> Image:
     """A good operation."""
     return image.with_buffer(image.buffer * np.float32(by))
 
 
-@operation(cache="always", infer=lambda image, *, by: image)
+@operation(support=0, cache="always", infer=lambda image, *, by: image)
 def writes_into_its_input(image: Image, *, by: float) -> Image:
     """Multiplies in place."""
     image.buffer[...] *= np.float32(by)
     return image.with_buffer(image.buffer.copy())
 
 
-@operation(cache="always", infer=lambda image, *, by: image)
+@operation(support=0, cache="always", infer=lambda image, *, by: image)
 def writes_and_returns_its_input(image: Image, *, by: float) -> Image:
     """Multiplies in place and returns the same memory."""
     image.buffer[...] *= np.float32(by)
     return image
 
 
-@operation(cache="always", infer=lambda image, *, by: image)
+@operation(support=0, cache="always", infer=lambda image, *, by: image)
 def returns_a_view(image: Image, *, by: float) -> Image:
-    """Upside down, in the memory of its input."""
-    return image.with_buffer(image.buffer[:, ::-1])
+    """Mirrored, in the memory of its input."""
+    return image.with_buffer(image.buffer[:, :, ::-1])
 
 
-@operation(cache="always", infer=lambda image, *, by: image)
+@operation(support=0, cache="always", infer=lambda image, *, by: image)
 def keeps_what_it_returns(image: Image, *, by: float) -> Image:
     """Writes, at every call, into all that it returned before."""
     for array in KEPT:
@@ -52,16 +52,18 @@ def keeps_what_it_returns(image: Image, *, by: float) -> Image:
     return image.with_buffer(array)
 
 
-BAD = {
-    writes_into_its_input: "itself",
-    writes_and_returns_its_input: "itself",
-    returns_a_view: "view",
-    keeps_what_it_returns: "later",
-}
+@operation(support=0, cache="always", infer=lambda image, *, by: image)
+def writes_and_fails(image: Image, *, by: float) -> Image:
+    """Does not even return."""
+    image.buffer[...] *= np.float32(by)
+    raise ValueError("no luck")
+
+
+BAD = (writes_into_its_input, writes_and_returns_its_input, returns_a_view, keeps_what_it_returns, writes_and_fails)
 
 
 def r8(count: int, work: Path) -> Outcome:
-    """Puts one or two bad nodes among good readers of the same value."""
+    """Puts one or two bad nodes among good readers of the same value, or behind it alone."""
     outcome = Outcome("R8", rounds=count)
     refused = 0
     for number in range(count):
@@ -71,7 +73,7 @@ def r8(count: int, work: Path) -> Outcome:
             problem, blamed = str(error), False
         refused += blamed
         if problem:
-            outcome.fail(f"round {number}, {list(BAD)[number % len(BAD)].__name__}: {problem}")
+            outcome.fail(f"round {number}, {BAD[number % len(BAD)].__name__}: {problem}")
     outcome.figures = f"{refused} runs refused with the plugin's name, {count - refused} right; the cache right in all"
     caught = next((n for n in range(1, 31) if ask(lambda: attack(n, work / f"control-{n}", False))[0]), None)  # noqa: B023
     outcome.caught(caught, "guard off")
@@ -84,7 +86,9 @@ def attack(number: int, cache: Path, guard: bool) -> tuple[str, bool]:
     from pipeline_core.plan import make_plan
     from pipeline_core.run import execute
 
-    bad = list(BAD)[number % len(BAD)]
+    if number % 4 > 1:
+        in_strips()
+    bad = BAD[number % len(BAD)]
     graph, expected = pipeline(number, bad)
     plan = make_plan(graph, save=False)
     with Cache.open(cache, memory=0) as opened:
@@ -97,7 +101,7 @@ def attack(number: int, cache: Path, guard: bool) -> tuple[str, bool]:
     for name, image in result.outputs.items():
         if not np.array_equal(image.buffer, expected[name]):
             return f"output '{name}' is wrong, and nobody was blamed for it", False
-    if not result.failures and len(result.outputs) != len(expected):
+    if not result.failures and len(result.outputs) != len(plan.targets):
         return "outputs are missing", False
     with Cache.open(cache, memory=0) as opened:
         for key, record in opened.find_many([step.key for step in plan.steps]).items():
@@ -106,6 +110,14 @@ def attack(number: int, cache: Path, guard: bool) -> tuple[str, bool]:
             if loaded is not None and not np.array_equal(loaded[0].buffer, expected[name]):
                 return f"the cache holds a wrong '{name}'", False
     return "", bool(result.failures)
+
+
+def in_strips() -> None:
+    """For this process: small pictures are cut, too."""
+    from pipeline_core import frames, groups, strips
+
+    groups.SMALL = strips.SMALL = 0
+    frames.STRIP, frames.LEAST = 1, 4
 
 
 def pipeline(number: int, bad: Any) -> tuple[Any, dict[str, np.ndarray]]:
@@ -118,12 +130,15 @@ def pipeline(number: int, bad: Any) -> tuple[Any, dict[str, np.ndarray]]:
     expected["source"] = given
     nodes = [(reads, f"good{i}") for i in range(3)] + [(bad, f"bad{i}") for i in range(luck.choice((1, 2)))]
     luck.shuffle(nodes)
-    made.output("source", source)
+    if luck.random() < 0.3:
+        nodes = [(bad, "bad0")]
+    else:
+        made.output("source", source)
     for i, (function, name) in enumerate(nodes):
         node = made.node(name, function, image=source, by=0.5 + i / 8)
         after = made.node(f"after-{name}", reads, image=node, by=0.5)
         by = np.float32(0.5 + i / 8)
-        expected[name] = given[:, ::-1] if function is returns_a_view else given * by
+        expected[name] = given[:, :, ::-1] if function is returns_a_view else given * by
         expected[f"after-{name}"] = expected[name] * np.float32(0.5)
         made.output(name, node)
         made.output(f"after-{name}", after)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, each_tile, operation, progress
+from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, Table, each_tile, operation, progress
 from pipeline_core import frames as frames_module
 from pipeline_core import groups as groups_module
+from pipeline_core import results as results_module
 from pipeline_core import strips as strips_module
 from pipeline_core.api import run_graph
 from pipeline_core.cache import Cache
 from pipeline_core.events import Event, Finished, Progressed
 from pipeline_core.graph import Graph
+from pipeline_core.marks import WholeMark
 from pipeline_core.run import Result
 
 WIDTH, HEIGHT = 50, 203
@@ -219,6 +223,137 @@ def test_who_writes_into_an_input_is_named(first: bool) -> None:
     made.output("both", made.node("both", both, first=node, second=bad))
     with pytest.raises(NodeError, match=r"'writes'.*writes into its input"):
         ran(made)
+
+
+@operation(support=0)
+def writes_and_fails(image: Image) -> Image:
+    """Writes into its input, and can't do with a strip."""
+    if image.height < HEIGHT:
+        image.buffer[0, -1, -1, -1] += 1
+        raise OperationError("too small")
+    return image.with_array(image.array + 1)
+
+
+@operation(support=0)
+def mirrored(image: Image) -> Image:
+    """A view."""
+    return image.with_buffer(image.buffer[:, :, ::-1])
+
+
+@operation(support=0)
+def writes_a_pixel(image: Image) -> Image:
+    """Only where a mask is empty, say."""
+    image.buffer[0, 0, 0, 0] += 1
+    return image.with_array(image.array + 1)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("chain", [[writes], [writes_a_pixel], [writes_and_fails], [mirrored, writes_a_pixel]])
+def test_who_writes_into_what_nobody_else_reads_is_named(chain: list[Callable[..., Any]], jobs: int) -> None:
+    """Rows are looked at before and after each strip: there is no mark of the whole then."""
+    made = Pipeline()
+    node = made.node("photo", photo)
+    for function in chain:
+        node = made.node(function.__name__, function, image=node)
+    made.output("last", node)
+    with pytest.raises(NodeError, match=r"of 'photo' changed.*writes into its input"):
+        ran(made, jobs=jobs)
+
+
+@operation
+def heights(image: Image) -> Table:
+    """Not in strips."""
+    return Table(("height",), ((image.height,),))
+
+
+@pytest.fixture
+def whole_marks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A mark for each value that was looked at whole."""
+    taken: list[object] = []
+
+    class Counted(WholeMark):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            taken.append(self)
+
+    monkeypatch.setattr(results_module, "WholeMark", Counted)
+    return taken
+
+
+def test_what_one_group_reads_is_not_looked_at_before(whole_marks: list[object]) -> None:
+    made = Pipeline()
+    made.output("last", made.node("last", brighter, image=made.node("photo", photo)))
+    ran(made)
+    assert whole_marks == []
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_what_somebody_else_reads_or_asks_for_is_looked_at_whole(whole_marks: list[object], asked_for: bool) -> None:
+    made = Pipeline()
+    node = made.node("photo", photo)
+    made.output("last", made.node("last", brighter, image=node))
+    if asked_for:
+        made.output("photo", node)
+    else:
+        made.output("height", made.node("height", heights, image=node))
+    ran(made)
+    assert len(whole_marks) == 1
+
+
+CANVAS: list[np.ndarray[Any, Any]] = []
+
+
+@operation(cache="never")
+def paints(*, on: int) -> Image:
+    """Always on the same canvas."""
+    if not CANVAS:
+        CANVAS.append(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
+    CANVAS[0][:, on] = 1
+    return Image(CANVAS[0])
+
+
+def test_what_its_maker_writes_into_before_its_group_runs_is_found() -> None:
+    """A mark is taken before anything else runs, of however few pixels."""
+    CANVAS.clear()
+    made = Pipeline()
+    nodes = [made.node(f"p{i}", paints, on=i) for i in range(2)]
+    made.output("last", made.node("last", both, first=nodes[0], second=nodes[1]))
+    with pytest.raises(NodeError, match="'p0' changed"):
+        ran(made, jobs=1)
+
+
+@operation(support=0)
+def waits(image: Image) -> Image:
+    """Gives others time."""
+    paints(on=5)
+    CANVAS[0][...] = 3
+    return image.with_array(image.array + 1)
+
+
+def test_what_is_made_anew_by_another_hand_while_a_group_reads_it_is_found() -> None:
+    """Even in rows that no strip has read yet."""
+    CANVAS.clear()
+    made = Pipeline()
+    made.output("last", made.node("last", waits, image=made.node("painted", paints, on=1)))
+    with pytest.raises(NodeError, match="'painted' changed"):
+        ran(made, jobs=1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_nothing_holds_a_value_when_its_run_is_over(jobs: int) -> None:
+    """Not even until the cyclic collector comes: the memory is used again by the next run."""
+    made = Pipeline()
+    made.output("last", made.node("last", brighter, image=made.node("photo", photo)))
+    graph = made.graph()
+    gc.collect()
+    gc.disable()
+    try:
+        outputs = ran(graph, jobs=jobs)[0].outputs
+        held = weakref.ref(outputs["last"].buffer)
+        outputs.clear()
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_made_in_strips_is_found_again(tmp_path: Path) -> None:
