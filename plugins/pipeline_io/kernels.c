@@ -1,4 +1,5 @@
-/* Undoing the filters of PNG: Portable Network Graphics (PNG) Specification (Third Edition), W3C, section 9. */
+/* Undoing the filters of PNG: Portable Network Graphics (PNG) Specification (Third Edition), W3C, section 9. And floats as
+ * the whole numbers that files hold. */
 #include <string.h>
 
 #include <pixels.h>
@@ -114,4 +115,50 @@ KERNEL(unfilter)(const uint8_t *from, uint8_t *to, uint8_t *above, ptrdiff_t cou
         uint16_t *samples = (uint16_t *)to;
         for (ptrdiff_t i = 0; i < count * length / 2; i++) samples[i] = samples[i] << 8 | samples[i] >> 8;
     }
+}
+
+/* --- samples ------------------------------------------------------------------------------------------------------ */
+
+#define WHOLE 0x1.8p23f /* beside it a float has no finer steps than 1 */
+
+/* 0..1 as 0..`full`, clamped, the nearest, halves to even. The largest of `worst` and the magnitudes, as bits. */
+INLINE int32_t quantise_some(const float *restrict from, int32_t *restrict to, float full, int32_t worst, int n) {
+    for (int i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, &from[i], sizeof bits);
+        bits &= 0x7fffffff;
+        worst = bits > worst ? bits : worst;
+        float value = from[i] * full;
+        value = value > 0 ? value : 0;
+        value = value < full ? value : full;
+        to[i] = (int32_t)((value + WHOLE) - WHOLE);
+    }
+    return worst;
+}
+
+INLINE void put_bytes(uint8_t *restrict to, const int32_t *restrict codes, int n) {
+    for (int i = 0; i < n; i++) to[i] = (uint8_t)codes[i];
+}
+
+INLINE void put_words(uint16_t *restrict to, const int32_t *restrict codes, int n) {
+    for (int i = 0; i < n; i++) to[i] = (uint16_t)codes[i];
+}
+
+/* Rows of `samples` floats next to each other into 8 or 16 bits; `wrong` becomes 1 where one is not finite. */
+KERNEL(quantise)(const Pixels *from, const Pixels *to, int channels, float full, int *wrong, ptrdiff_t height,
+                 ptrdiff_t width) {
+    Plane values;
+    int32_t codes[BLOCK], worst = 0;
+    for (ptrdiff_t y = 0; y < height; y++)
+        for (ptrdiff_t x = 0; x < width * channels; x += BLOCK) {
+            int n = width * channels - x < BLOCK ? (int)(width * channels - x) : BLOCK;
+            ptrdiff_t size = from->dtype == FLOAT16 ? 2 : 4;
+            load_row(values, from->at + y * from->row + x * size, from->dtype, n);
+            worst = quantise_some(values, codes, full, worst, n);
+            if (to->dtype == UINT8)
+                put_bytes((uint8_t *)(to->at + y * to->row) + x, codes, n);
+            else
+                put_words((uint16_t *)(to->at + y * to->row) + x, codes, n);
+        }
+    if (worst >= 0x7f800000) *wrong = 1;
 }

@@ -32,6 +32,8 @@ Read = Callable[[int, int], Array]
 FORMATS = ("tiff", "exr", "png", "jpeg")
 _MOST_AT_ONCE = 2**28
 _SKIPPED = 64
+_PAYS_FROM = 2**27
+"""Samples from which on rows are read as they are needed, unless they come as fast as the whole: to open a file takes time."""
 """Rows at a time on the way down to those that are wanted."""
 
 
@@ -92,10 +94,12 @@ def open_rows(
     layer: str = "",
     part: str = "",
     window: str = "display",
+    pays_from: int = 0,
 ) -> RowReader | None:
     """A reader of the file's rows; None where they can only be had all at once, so that `load_image` is the way.
 
-    The params are those of `load_image`, and so are the errors. Files may be larger than it takes.
+    The params are those of `load_image`, and so are the errors. Files may be larger than it takes. What is not cheap is
+    opened for so many samples or more.
     """
     with readable(path):
         content = _mapped(path)
@@ -107,6 +111,8 @@ def open_rows(
             return None
         found = _png(content, facts) if facts.format == "png" else None
         cheap = found is not None
+        if found is None and facts.width * facts.height * len(facts.channels) < pays_from:
+            return None
         if found is None:
             name = _called(path, facts.format, closing)
             found = _exr(content, name, facts) if facts.format == "exr" else _plain(name, facts, closing)
@@ -125,7 +131,7 @@ def open_rows(
 
 def image_in_rows(path: Path, **params: Any) -> Rows | None:
     """How `load_image` gives some rows at a time. The file is open while they are asked for."""
-    with open_rows(path, **params) or nullcontext() as found:
+    with open_rows(path, **params, pays_from=_PAYS_FROM) or nullcontext() as found:
         if found is None:
             return None
         facts, downward, cheap = found.facts, found.downward, found.cheap

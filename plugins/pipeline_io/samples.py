@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ctypes import byref, c_float, c_int
 from typing import Any, Literal
 
 import numpy as np
 
-from pipeline_core import Alpha, Image, Mask, OperationError, Scratch, each_tile, empty
+from pipeline_core import Alpha, Image, Mask, OperationError, Pixels, Scratch, each_tile, empty, load_kernels, pass_over
 
 Array = np.ndarray[Any, Any]
 Nan = Literal["refuse", "zero", "keep"]
@@ -28,6 +29,10 @@ def samples(image: Image | Mask, dtype: str, *, state: Alpha, nan: Nan, dither: 
         return _finite(_buffer(image), nan)
     if image.dtype.startswith("uint") and dtype.startswith("uint") and not turned and not dither:
         return _rescaled(_buffer(image), dtype)
+    if not turned and not dither and dtype.startswith("uint"):
+        codes = _codes(_buffer(image), dtype)
+        if codes is not None:
+            return codes
     # Half and float differ only in range, and float32 holds both.
     values = _finite(image.array[0], nan)
     if turned and isinstance(image, Image):
@@ -88,6 +93,17 @@ def _associated(values: Array, image: Image) -> Array:
     out = values.copy()
     out[..., image.color_indices] *= values[..., [image.index("A")]]
     return out
+
+
+def _codes(values: Array, dtype: str) -> Array | None:
+    """As `_quantised`, in one pass; None where there is no kernel for it, or a value is not finite."""
+    kernels = load_kernels(__file__)
+    if kernels is None or values.dtype.kind != "f" or not Pixels.are_packed(values):
+        return None
+    codes, wrong = empty((1, *values.shape), dtype), c_int(0)
+    full = c_float(np.iinfo(dtype).max)
+    pass_over(kernels.quantise, [values[None], codes], c_int(values.shape[2]), full, byref(wrong))
+    return None if wrong.value else codes[0]
 
 
 def _quantised(values: Array, dtype: str, dither: bool, alpha: int | None) -> Array:

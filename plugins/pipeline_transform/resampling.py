@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -101,6 +102,7 @@ class Sums:
     """Pixels of the axis that is resampled."""
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, span: Span, size: int, kind: str, *, antialias: bool, wrap: bool) -> Sums:
         """Pixels beyond the ends are left out of the sum and the rest weighted up, unless it wraps."""
         if span == Span(0.0, size, size):  # as it is, whatever the filter would make of it

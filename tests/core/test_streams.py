@@ -27,6 +27,7 @@ def _small_pictures_count_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (groups_module, strips_module):
         monkeypatch.setattr(module, "SMALL", 0)
     monkeypatch.setattr(groups_module, "STREAMED", 0)
+    monkeypatch.setattr("pipeline_io.rows._PAYS_FROM", 0)
     monkeypatch.setattr(frames_module, "STRIP", 1)
 
 

@@ -191,6 +191,16 @@ def test_convention_rounding_is_to_nearest_halves_to_even_and_clamps(path: Path)
         assert back(encode_image(pixels(value), format="png", depth=16), path).buffer.dtype == np.uint16
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_every_step_and_the_middle_between_two_is_rounded_as_numpy_does(path: Path, dtype: str, depth: Any) -> None:
+    full = np.float32(2**depth - 1)
+    values = (np.arange(-600, 2 * 66666).astype(np.float64) / 2 / full).astype(dtype)[:132000].reshape(1, 300, 440, 1)
+    expected = np.rint(np.clip(values * full, 0, full))
+    loaded = back(encode_image(Image(values, channels=("Y",), color=SRGB), format="png", depth=depth), path)
+    assert np.array_equal(loaded.buffer, expected)
+
+
 def test_depth_between_integers_is_exact(path: Path) -> None:
     every = Image(np.arange(65536, dtype=np.uint16).reshape(1, 256, 256, 1), channels=("Y",))
     lower = back(encode_image(every, format="png", depth=8), path).buffer.ravel()
