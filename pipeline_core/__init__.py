@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    import cv2 as opencv
+
     from pipeline_core.api import check, plan, run
     from pipeline_core.buffers import empty
     from pipeline_core.build import Pipeline
@@ -51,6 +53,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "image": ("Alpha", "AnyRaster", "File", "Image", "ImageSet", "Mask", "Table"),
     "kernels": ("Pixels", "load_kernels"),
+    "late": ("opencv",),
     "model": ("Model",),
     "operation": ("operation",),
     "passes": ("Layout", "kernels_for", "pass_over", "stored"),
@@ -94,6 +97,7 @@ __all__ = [
     "hookimpl",
     "kernels_for",
     "load_kernels",
+    "opencv",
     "operation",
     "pass_over",
     "plan",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline_core import Image, Mask, OperationError, each_tile, empty
+from pipeline_core import opencv as cv2
 
 MOST_CHANNELS = 32  # OpenCV takes a few more, all of its versions take these
 STRIP = 64

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline_color.straight import color_channels
 from pipeline_color.straight import on_colors as on_all_colors
 from pipeline_core import Image, each_tile, empty
+from pipeline_core import opencv as cv2
 
 Array = Any
 """A numpy array or a torch tensor."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_compose.layers import with_alpha_channel
 from pipeline_compose.matting import CLUSTERS, Bytes, Floats, own_colors, segment, soften
 from pipeline_core import Image, Mask, OperationError, operation, progress
+from pipeline_core import opencv as cv2
 
 Box = Annotated[list[int], Field(min_length=4, max_length=4, description="[x, y, width, height] in pixels")]
 Length = Annotated[int | None, Field(ge=1, description="pixels; to the picture's edge where it is not given")]

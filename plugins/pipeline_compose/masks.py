@@ -6,17 +6,16 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, empty, operation
+from pipeline_core import opencv as cv2
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Array = Any
-EDGE = cv2.BORDER_REPLICATE
 LARGEST_DISC = 32
 """Pixels of radius up to which looking at every pixel of a disc is faster than run by run."""
 Steps = Annotated[int, Field(ge=0, le=4096, description="pixels")]
@@ -56,7 +55,9 @@ def feather_mask(
     weights = [math.exp(-0.5 * (3 * i / radius) ** 2) if abs(i) <= radius else 0.0 for i in range(-reach, reach + 1)]
     if mask.device == "cpu":
         line = np.array([weight / sum(weights) for weight in weights])
-        return _by_opencv(mask, reach, lambda plane: cv2.sepFilter2D(plane, -1, line, line, borderType=EDGE))
+        return _by_opencv(
+            mask, reach, lambda plane: cv2.sepFilter2D(plane, -1, line, line, borderType=cv2.BORDER_REPLICATE)
+        )
     pixels = mask.pixels
     for dim, wraps in ((2, mask.wrap[1]), (3, mask.wrap[0])):
         pixels = _blur(_extend(pixels, dim, reach, wraps), dim, [w / sum(weights) for w in weights])

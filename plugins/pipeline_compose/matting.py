@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline_core import opencv as cv2
 
 Floats = NDArray[np.floating[Any]]  # float32 throughout; numpy's types can't follow it
 Bytes = NDArray[np.uint8]

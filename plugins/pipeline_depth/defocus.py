@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, OperationError, operation, progress
+from pipeline_core import opencv as cv2
 from pipeline_depth.deep_image import Floats
 from pipeline_depth.depth import depth_of
 

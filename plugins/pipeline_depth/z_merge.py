@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, OperationError, each_tile, empty, operation
+from pipeline_core import opencv as cv2
 from pipeline_depth.deep_image import Floats
 from pipeline_depth.depth import depth_of, shared_meta
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Color, Image, Mask, OperationError, Unit, operation
+from pipeline_core import opencv as cv2
 from pipeline_draw.painting import fill
 
 Array = np.ndarray[Any, Any]

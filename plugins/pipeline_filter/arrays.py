@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline_core import each_tile, empty
+from pipeline_core import opencv as cv2
 from pipeline_filter.weights import Weights
 
 Array = np.ndarray[Any, Any]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline_core import AnyRaster, Image, Mask, each_tile
+from pipeline_core import opencv as cv2
 from pipeline_filter import arrays
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]

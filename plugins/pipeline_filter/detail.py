@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from pipeline_core import Image, Mask, Scratch, each_tile, empty
+from pipeline_core import opencv as cv2
 from pipeline_filter.arrays import MOST_CHANNELS, extended
 from pipeline_filter.associated import guides
 from pipeline_filter.compiled_detail import detail_changed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, operation
+from pipeline_core import opencv as cv2
 from pipeline_filter.arrays import Array, Wrap, on_items
 
 Side = Literal["outside", "inside", "signed"]

@@ -6,11 +6,11 @@ import functools
 import math
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, each_tile, empty, operation
+from pipeline_core import opencv as cv2
 from pipeline_filter.arrays import STRIP, Array, Wrap, correlate, extended, separable
 from pipeline_filter.associated import Floats, associated, guides
 from pipeline_filter.weights import Weights, gaussian

@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, each_tile, empty, operation
+from pipeline_core import opencv as cv2
 from pipeline_filter.arrays import Array, Wrap, extended, on_items
 from pipeline_filter.associated import on_stored, picked
 

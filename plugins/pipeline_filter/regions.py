@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from pipeline_core import Scratch, each_tile
+from pipeline_core import opencv as cv2
 from pipeline_filter.arrays import Array
 from pipeline_filter.associated import Floats
 from pipeline_filter.ranks import Curve

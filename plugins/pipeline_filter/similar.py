@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import AnyRaster, each_tile, operation
+from pipeline_core import opencv as cv2
 from pipeline_filter.arrays import extended
 from pipeline_filter.associated import Floats, as_floats, associated, guides, handed_back
 

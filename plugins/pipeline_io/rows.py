@@ -19,7 +19,6 @@ import numpy as np
 
 from pipeline_core import Image, OperationError, Rows, empty
 from pipeline_io import apart, exr, png
-from pipeline_io.decoder import read_rows
 from pipeline_io.exr_header import LINES, parts
 from pipeline_io.facts import MAX_STREAMED_PIXELS, Facts, within_limits
 from pipeline_io.load import fields_of
@@ -210,6 +209,8 @@ def _png(content: bytes, facts: Facts) -> tuple[Read, int] | None:
 def _plain(path: Path, facts: Facts, closing: ExitStack) -> tuple[Read, int] | None:
     """By OpenImageIO in this process, as `native` does it; None where its rows are not those that the facts say."""
     import OpenImageIO
+
+    from pipeline_io.decoder import read_rows
 
     settings = OpenImageIO.ImageSpec()
     settings.attribute("oiio:UnassociatedAlpha", 1)

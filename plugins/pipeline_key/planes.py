@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from pipeline_core import Image, Mask, OperationError, each_tile, empty
+from pipeline_core import opencv as cv2
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 from pipeline_core import Image, Mask, OperationError
+from pipeline_core import opencv as cv2
 from pipeline_measure.planes import Array, both_wrap
 
 Wrap = tuple[bool, bool]

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from pipeline_core import Scratch, each_tile
+from pipeline_core import opencv as cv2
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 STRIP = 16

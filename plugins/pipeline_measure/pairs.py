@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, Scratch, Table, operation
+from pipeline_core import opencv as cv2
 from pipeline_measure.flip import PIXELS_PER_DEGREE, colors_of, flip_map
 from pipeline_measure.moments import Floats, moments
 from pipeline_measure.planes import Array, both_wrap, check_alike, one_picture, plane

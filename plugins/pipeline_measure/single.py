@@ -6,11 +6,11 @@ import math
 import threading
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, Table, each_tile, operation
+from pipeline_core import opencv as cv2
 from pipeline_measure.moments import moments
 from pipeline_measure.planes import Array, one_picture, plane
 

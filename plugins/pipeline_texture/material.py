@@ -7,11 +7,11 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, ImageSet, Mask, OperationError, Table, each_tile, empty, operation
+from pipeline_core import opencv as cv2
 from pipeline_texture.normals import Direction, normal_convert
 
 if TYPE_CHECKING:

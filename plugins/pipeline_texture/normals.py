@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from pipeline_core import Image, Mask, OperationError, each_tile, empty, operation
+from pipeline_core import opencv as cv2
 from pipeline_texture.vectors import check_rgb, of_length_1, unit, vectors, with_vectors
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 
 from pipeline_core import empty
+from pipeline_core import opencv as cv2
 
 if TYPE_CHECKING:
     from torch import Tensor

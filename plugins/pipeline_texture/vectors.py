@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from pipeline_core import Image, OperationError, each_tile, empty
+from pipeline_core import opencv as cv2
 
 if TYPE_CHECKING:
     from torch import Tensor

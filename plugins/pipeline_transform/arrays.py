@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline_core import AnyRaster, Scratch, each_tile, empty, progress
+from pipeline_core import opencv as cv2
 from pipeline_transform.compiled import Warper
 from pipeline_transform.paint import encoded
 from pipeline_transform.resampling import KERNELS, associated, handed_back

@@ -242,10 +242,11 @@ def test_the_process_ends_with_its_exit_code_when_all_is_said(folder: Path) -> N
 
 
 def test_a_run_imports_the_formats_that_it_uses(tmp_path: Path) -> None:
-    """Nor networkx, where nothing goes in a loop: it takes longer than many pipelines."""
+    """Nor networkx, where nothing goes in a loop, and OpenCV, where nobody asks it: they take longer than many pipelines."""
     (tmp_path / "x.yaml").write_text(
-        "pipeline: 1\nnodes: {a: {op: constant, params: {width: 4, height: 4, color: red}}}\n"
-        "outputs: {o: {from: a, path: o.png}}\n"
+        "pipeline: 1\nnodes:\n  a: {op: constant, params: {width: 4, height: 4, color: red}}\n"
+        "  b: {op: merge, inputs: {base: a, top: a}}\n  c: {op: rotate, inputs: {image: b}, params: {angle: 10}}\n"
+        "  d: {op: unsharp_mask, inputs: {image: c}}\noutputs: {o: {from: d, path: o.png}}\n"
     )
     code = (
         "import sys\n"
@@ -253,7 +254,8 @@ def test_a_run_imports_the_formats_that_it_uses(tmp_path: Path) -> None:
         "from pipeline_core.cli import main\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
         "formats = {f'pipeline_io.{name}' for name in ('png', 'tiff', 'avif', 'psd', 'dds', 'exr', 'apart')}\n"
-        "print(sorted({'networkx', 'simplejpeg', *formats} & set(sys.modules)))\n"
+        "libraries = {'networkx', 'simplejpeg', 'OpenImageIO', 'cv2', 'torch'}\n"
+        "print(sorted({*libraries, *formats} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "['pipeline_io.png']\n"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline_core import Image
+from pipeline_core import opencv as cv2
 from pipeline_models.inpaint.diffusion import diffused
 from pipeline_models.inpaint.holes import Fill
 from pipeline_models.inpaint.patches import sources
@@ -17,7 +17,7 @@ from pipeline_models.inpaint.patches import sources
 Array = np.ndarray[Any, Any]
 UNITS = 65535.0
 """From the least to the greatest known value, as OpenCV is given them."""
-FLAGS = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}
+FLAGS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}
 
 
 def diffusing() -> Fill:
@@ -53,7 +53,9 @@ def _marched(
     border = ((down, down + (height == 1)), (across, across + (width == 1)))
     values = np.pad(np.where(known, (plane - low) / span, 0).astype(np.float32), border, mode="wrap")
     hole = np.pad((~known).astype(np.uint8), border, mode="wrap")
-    found = cv2.inpaint(values, hole, radius, FLAGS[method])[down : down + height, across : across + width]
+    found = cv2.inpaint(values, hole, radius, getattr(cv2, FLAGS[method]))[
+        down : down + height, across : across + width
+    ]
     # Telea's adds a half to be rounded down to integers, and a step of up to one and a half: hence the UNITS.
     result: Array = np.clip(found - (method == "telea") * 0.5, 0, UNITS) * span + low
     return result.astype(np.float32)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from pipeline_core import Image, Mask, Model, OperationError, Seed, operation
+from pipeline_core import opencv as cv2
 from pipeline_models import weights_file
 from pipeline_models.inpaint.fills import diffusing, marching, patching
 from pipeline_models.inpaint.holes import Fill, check_pair, filled
