@@ -21,6 +21,8 @@ LANES = 16
 """Of the widest vectors."""
 PHASES = 1024
 """As kernels.c has it; a filter is within a millionth of itself on lines between so many of its weights."""
+MOST_OF_BYTES = 257
+"""So many add up to 16 bits."""
 ROOM = 1 << 18
 """Floats of a picture that a part of a result may need."""
 _scratch = Scratch()
@@ -67,6 +69,11 @@ def has_kernels() -> bool:
 
 def resample(image: Image | Mask, low: int, down: Sums, along: Sums, start: int, out: Array) -> None:
     """Rows of a result from `start` on into `(B, rows, W, C)`; row `low` of the picture is the first that `image` has."""
+    is_weighted = isinstance(image, Image) and image.coverage == "straight"
+    few = len(image.channels) <= 4 and 1 < along.block * down.block <= MOST_OF_BYTES
+    if image.dtype == "uint8" and few and not is_weighted:
+        _block_means(image, low, down, along, start, out)
+        return
     kernels = load_kernels(__file__)
     assert kernels is not None, "asked for before"
     tiles, span = _tiles(along, len(image.channels))
@@ -81,6 +88,27 @@ def resample(image: Image | Mask, low: int, down: Sums, along: Sums, start: int,
             c_ssize_t(span),
             c_void_p(room.ctypes.data),
             byref(Pixels.of(result)),
+            c_ssize_t(start),
+            c_ssize_t(start + len(result)),
+        )
+
+
+def _block_means(image: Image | Mask, low: int, down: Sums, along: Sums, start: int, out: Array) -> None:
+    """`resample` of bytes where each pixel is the mean of a block of others, none of them shared."""
+    kernels = load_kernels(__file__)
+    assert kernels is not None, "asked for before"
+    width, channels = out.shape[2:]
+    room = _scratch.array("blocks", (2 * width * along.block * channels + 8,), np.uint16)
+    for picture, result in zip(_pictures(image, packed(image), low), out, strict=True):
+        kernels.block_means(
+            byref(picture),
+            along.block,
+            down.block,
+            c_ssize_t(int(along.first[0])),
+            c_ssize_t(int(down.first[0])),
+            c_void_p(room.ctypes.data),
+            byref(Pixels.of(result)),
+            c_ssize_t(width),
             c_ssize_t(start),
             c_ssize_t(start + len(result)),
         )

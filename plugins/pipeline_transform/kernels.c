@@ -253,6 +253,56 @@ KERNEL(resample)(const Picture *picture, const Sums *down, const Sums *along, co
     }
 }
 
+/* --- means of blocks ---------------------------------------------------------------------------------------------- */
+
+/* Samples next to each other, of the rows of a block. */
+INLINE void sum_rows(uint16_t *restrict sums, const uint8_t *at, ptrdiff_t row, int count, ptrdiff_t samples) {
+    const uint8_t *second = at + (count > 1 ? row : 0);
+    if (count == 1)
+        for (ptrdiff_t i = 0; i < samples; i++) sums[i] = at[i];
+    else
+        for (ptrdiff_t i = 0; i < samples; i++) sums[i] = at[i] + second[i];
+    for (int k = 2; k < count; k++) {
+        const uint8_t *other = at + k * row;
+        for (ptrdiff_t i = 0; i < samples; i++) sums[i] += other[i];
+    }
+}
+
+/* What lies `step` apart, added to what lies at every place: only that at the beginning of a block is asked for. */
+INLINE void sum_across(uint16_t *restrict wide, const uint16_t *restrict sums, int count, int step, ptrdiff_t samples) {
+    for (ptrdiff_t i = 0; i < samples; i++) wide[i] = sums[i] + sums[i + step];
+    for (int k = 2; k < count; k++)
+        for (ptrdiff_t i = 0; i < samples; i++) wide[i] += sums[i + k * step];
+}
+
+INLINE void first_of_blocks(uint16_t *restrict to, const uint16_t *restrict wide, ptrdiff_t count, ptrdiff_t step,
+                            int channels) {
+    for (ptrdiff_t i = 0; i < count; i++) memcpy(to + i * channels, wide + i * step, 4 * sizeof(uint16_t));
+}
+
+INLINE void divide(float *restrict to, const uint16_t *restrict sums, float by, ptrdiff_t samples) {
+    for (ptrdiff_t i = 0; i < samples; i++) to[i] = sums[i] / by;
+}
+
+/* Rows start..stop of a result of `width` pixels, each the mean of `across` x `down` pixels of 8 bits and at most four
+ * channels, at most 257 of them, so that their sum has 16 bits; the first block begins at (left, top). `room` is for a row
+ * of the picture twice, and 8 more. A mean of equal pixels is that pixel. */
+KERNEL(block_means)(const Picture *picture, int across, int down, ptrdiff_t left, ptrdiff_t top, uint16_t *room,
+                    const Pixels *to, ptrdiff_t width, ptrdiff_t start, ptrdiff_t stop) {
+    int channels = picture->channels;
+    ptrdiff_t samples = width * across * channels;
+    uint16_t *sums = room, *wide = across > 1 ? room + samples : sums;
+    for (ptrdiff_t y = start; y < stop; y++) {
+        const char *at = pixel_at(&picture->pixels, top + y * down - picture->low, left);
+        sum_rows(sums, (const uint8_t *)at, picture->pixels.row, down, samples);
+        if (across > 1) {
+            sum_across(wide, sums, across, channels, samples - (across - 1) * channels);
+            first_of_blocks(sums, wide, width, across * channels, channels);
+        }
+        divide((float *)(to->at + (y - start) * to->row), sums, 255.0f * across * down, width * channels);
+    }
+}
+
 /* --- any place of the picture ------------------------------------------------------------------------------------- */
 
 /* Where the pixels of a result come from: through a matrix of three rows, by their centres, the first of which is at

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -127,6 +127,14 @@ class Sums:
         moved = (first - place[:, 0])[:, None] + np.arange(number.max())
         kept = np.ascontiguousarray(np.take_along_axis(weights, moved.clip(max=taps - 1), 1))
         return cls(first.astype(np.int32), number.astype(np.int32), kept, size)
+
+    @cached_property
+    def block(self) -> int:
+        """How many pixels each is the mean of, none of them shared; 0 where it is something else."""
+        count = int(self.number[0])
+        apart = (self.number == count).all() and (np.diff(self.first) == count).all()
+        alike = apart and (self.weights[:, :count] == self.weights[0, 0]).all()
+        return count if alike and self.first[0] >= 0 and self.first[-1] + count <= self.size else 0
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         """The pixels that some of the result are made of."""

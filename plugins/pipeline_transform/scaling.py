@@ -14,8 +14,8 @@ from pipeline_transform.moves import X_AXIS, Y_AXIS, picked_rows, taken, taken_b
 from pipeline_transform.resampling import Filter, Span, Sums, associated, handed_back, resampled
 
 Fit = Literal["stretch", "fit", "fill"]
-STRIP = 48
-"""Rows of a result that are made at a time."""
+STRIP, LEAST = 48, 1 << 16
+"""Rows of a result that are made at a time, or as many as have so many pixels."""
 Array = np.ndarray[Any, Any]
 Length = Annotated[int, Field(ge=1, description="pixels")]
 
@@ -88,7 +88,7 @@ class _Sums:
 
 
 @operation(
-    version=5,
+    version=6,
     infer=_inferred,
     rows=_in_rows,
     aliases=(
@@ -159,7 +159,7 @@ def _by_sums(image: AnyRaster, across: Span, down: Span, kind: str, antialias: b
         few = buffer[:, low:high] if inside else buffer[:, np.arange(low, high) % image.height]
         sums.write(part.start, part.stop, image.with_buffer(few), low, result[:, part])
 
-    each_tile(across.count, down.count, (across.count, STRIP), work)
+    each_tile(across.count, down.count, (across.count, max(STRIP, LEAST // across.count)), work)
     return result
 
 

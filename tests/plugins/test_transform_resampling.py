@@ -134,6 +134,21 @@ def test_fill_cuts_the_middle_out_without_squeezing(kind: Any) -> None:
     assert x == pytest.approx(20 + (np.arange(10) + 0.5) * 2, abs=0.51 if kind == "nearest" else 1e-3)
 
 
+@pytest.mark.parametrize("channels", [("Y",), ("Y", "A"), ("R", "G", "B"), ("R", "G", "B", "A")])
+@pytest.mark.parametrize(("across", "down"), [(2, 2), (1, 2), (3, 1), (3, 5), (16, 16), (19, 13)])
+def test_area_of_bytes_by_whole_numbers_is_the_mean_of_each_block(
+    channels: tuple[str, ...], across: int, down: int
+) -> None:
+    width, height = 5, 143
+    pixels = np.random.default_rng(1).integers(0, 256, (2, height * down, width * across, len(channels)), np.uint8)
+    blocks = pixels.reshape(2, height, down, width, across, len(channels)).astype(np.float64)
+    image = Image(pixels, channels=channels, alpha="associated" if "A" in channels else "none")
+    made = resize(image, width=width, height=height, filter="area")
+    assert np.abs(made.array - blocks.mean((2, 4)) / 255).max() < 2e-7
+    flat = resize(image.with_buffer(np.full_like(pixels, 77)), width=width, height=height, filter="area")
+    assert (flat.array == np.float32(77 / 255)).all()
+
+
 def test_area_is_the_mean_of_the_covered_pixels() -> None:
     row = Image(np.float32([0, 1, 2, 3, 4]).reshape(1, 1, 5, 1), channels=("Y",))
     halves = [(0 + 1 + 2 * 0.5) / 2.5, (2 * 0.5 + 3 + 4) / 2.5]
