@@ -17,8 +17,12 @@ from typing import Any
 import numpy as np
 
 IDLE = 512 << 20
-"""Bytes that may wait for their next use."""
+"""Bytes that may wait for their next use in a process that runs one pipeline after the other."""
+FEW = 32 << 20
+"""In one that ends with this one."""
 ALIGNMENT = 1 << 21
+STRIP = 8 << 20
+"""Bytes up to which a map does for all that is smaller: strips of one group differ from those of the next."""
 
 
 class Pool:
@@ -26,6 +30,7 @@ class Pool:
 
     def __init__(self, idle: int = IDLE) -> None:
         self.idle = idle
+        """Bytes that may wait for their next use; as many as are in use always may, up to `IDLE`. With less than that no other run comes."""
         self._lock = threading.Lock()
         self._maps: list[tuple[mmap.mmap, weakref.ref[Any]]] = []
 
@@ -41,21 +46,34 @@ class Pool:
             self._maps.append((mapped, weakref.ref(array.base)))
         return array.reshape(shape)
 
+    def rest(self) -> None:
+        """Between groups: the strips of one are not those of the next, and nothing waits for another run where none comes."""
+        if self.idle < IDLE:
+            with self._lock:
+                self._maps = [entry for entry in self._maps if entry[1]() is not None]
+
     def _take(self, size: int) -> mmap.mmap:
-        """The idle map that fits best, or a fresh one; of the others the longest idle go while there are too many."""
+        """The idle map that fits best, or a fresh one; of the others the longest idle go while there are too many.
+
+        Of those alike the one that was used last: it may lie in a cache.
+        """
         idle = [entry for entry in self._maps if entry[1]() is None]
-        fitting = [entry for entry in idle if size <= len(entry[0]) <= size + size // 4]
+        most = max(size + size // 4, STRIP)
+        fitting = [entry for entry in reversed(idle) if size <= len(entry[0]) <= most]
         best = min(fitting, key=lambda entry: len(entry[0]), default=None)
-        waiting = sum(len(entry[0]) for entry in idle)
+        waiting = sum([len(entry[0]) for entry in idle])
+        in_use = sum([len(entry[0]) for entry in self._maps]) - waiting
         for entry in idle:
-            if entry is best or waiting > self.idle:
+            if entry is best or waiting > min(max(self.idle, in_use), IDLE):
                 waiting -= len(entry[0])
                 self._maps.remove(entry)
         return best[0] if best is not None else _fresh(size)
 
 
 def _fresh(size: int) -> mmap.mmap:
-    mapped = mmap.mmap(-1, size)
+    """Private, if the system knows that: memory that may be shared has no huge pages as a rule, and costs seven times as much."""
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+    mapped = mmap.mmap(-1, size, **private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without huge pages
             mapped.madvise(mmap.MADV_HUGEPAGE)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline_core.buffers import keep_freed_memory
+from pipeline_core.buffers import keep_freed_memory, pool
 from pipeline_core.call import checked, kind_type, restored, without_gradients
 from pipeline_core.devices import torch_if_loaded
 from pipeline_core.errors import Cancelled, PipelineError
@@ -124,6 +124,7 @@ def carry_out(
         for member in members:
             if isinstance(member.part.rows, Rows):
                 member.part.rows.close()
+        pool.rest()
 
 
 class _Strip(NamedTuple):

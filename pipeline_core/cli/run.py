@@ -95,12 +95,14 @@ def _run(asked: SimpleNamespace, key: str | None) -> None:
         say_warnings(graph, lambda line: click.echo(line, err=True))
 
     from pipeline_core.api import run_plan
+    from pipeline_core.buffers import FEW, pool
     from pipeline_core.cli.display import JsonLines, Lines, Live, Profile, summary
     from pipeline_core.devices import choose
     from pipeline_core.garbage import at_work
     from pipeline_core.plan import make_plan
     from pipeline_core.uptodate import make_stamp
 
+    pool.idle = FEW
     plan = make_plan(graph, only=asked.only, device=choose(asked.device), values=False)
     limit = parse_size(asked.cache_limit) if asked.cache_limit else None
     cache = None if asked.no_cache else open_cache(asked.cache_dir, limit=limit)

@@ -160,6 +160,12 @@ def _mapped(path: Path) -> bytes:
         return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
+def _let_go(content: bytes) -> None:
+    """Of the pages of a mapped file that were read: they would count as this process's memory, as much as the file is large."""
+    if isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.madvise(mmap.MADV_DONTNEED)
+
+
 def _called(path: Path, name: str, closing: ExitStack) -> Path:
     """The file under a name of ours, so that only the decoder of its format is ever asked."""
     folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-"))
@@ -190,6 +196,7 @@ def _png(content: bytes, facts: Facts) -> tuple[Read, int] | None:
         assert unpacker is not None
         out = empty((count, facts.width, len(facts.channels)), facts.dtype)
         unpacker.read(out)
+        _let_go(content)
         done += count
         if done == facts.height:
             unpacker.finish()

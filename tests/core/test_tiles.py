@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline_core import Scratch, each_tile, empty, tiles
-from pipeline_core.buffers import Pool
+from pipeline_core.buffers import FEW, Pool
 
 
 @pytest.mark.parametrize("side", [(1, 1), (7, 16), (3, 5), (100, 100)])
@@ -64,6 +64,21 @@ def test_empty_gives_memory_that_nothing_looks_at_any_more(monkeypatch: pytest.M
     del view
     assert empty(large).ctypes.data == address
     assert empty((3, 4), np.uint8).shape == (3, 4)
+
+
+def test_memory_of_a_strip_does_for_smaller_ones_and_is_given_back_where_no_other_run_comes() -> None:
+    pool = Pool()
+    addresses = [pool.empty((6 << 20,), np.uint8).ctypes.data for _ in range(2)]
+    assert pool.empty((1 << 20,), np.uint8).ctypes.data == addresses[0] == addresses[1]
+    pool.rest()
+    assert pool.empty((6 << 20,), np.uint8).ctypes.data == addresses[0]
+    pool.idle, held = FEW, pool.empty((6 << 20,), np.uint8)
+    large = pool.empty((FEW + (2 << 20),), np.uint8)
+    pool.rest()
+    assert [len(mapped) for mapped, _ in pool._maps] == [held.nbytes, large.nbytes]
+    del held
+    pool.rest()
+    assert [len(mapped) for mapped, _ in pool._maps] == [large.nbytes]
 
 
 @pytest.mark.parametrize("alone", [False, True])
