@@ -364,7 +364,8 @@ def _compiled(piece: Piece, facts: Mapping[int, Values]) -> Piece:
     import torch
 
     graph, templates = _trace(piece, facts)
-    program = torch.compile(graph, fullgraph=True, dynamic=False)
+    # In this thread: a process for every core, each of which imports torch, costs more than a few kernels.
+    program = torch.compile(graph, fullgraph=True, dynamic=False, options={"compile_threads": 1})
     return Piece(piece.members, piece.reads, piece.gives, piece.dying, program, templates)
 
 
