@@ -18,7 +18,7 @@ from pipeline_models.networks.gated_inpainter import GatedInpainter
 from pipeline_models.precision import Precision, computing
 from pipeline_models.rolling import rolled
 from pipeline_models.upscale.photograph import color_groups, decoded, encoded
-from pipeline_models.upscale.tiles import LEAST_ROWS, SHARE, SMALLEST, Sides, Tile, in_bands, in_tiles, rows_of
+from pipeline_models.upscale.tiles import LEAST_ROWS, SMALLEST, Sides, Tile, in_bands, in_tiles, rows_of
 
 BETWEEN = 16
 """MiB of the memory given that are left for what is between convolutions."""
@@ -56,7 +56,7 @@ def learned(network: nn.Module, tile: int | None, memory: int, precision: Precis
     return fill
 
 
-def _fitted(size: Sides, network: GatedInpainter, memory: int, wrap: Wrap) -> tuple[Sides, int]:
+def _fitted(size: Sides, network: GatedInpainter, memory: int, wrap: Wrap, device: str) -> tuple[Sides, int]:
     """Of tiles that take so many MiB their sides, and how many rows the network works on at a time."""
     most = max(memory - BETWEEN, memory / 2) * 2**20
     margin = _margin(network.reach, network.step)
@@ -65,7 +65,7 @@ def _fitted(size: Sides, network: GatedInpainter, memory: int, wrap: Wrap) -> tu
     if across * in_bands(network, down) <= most:
         return size, ALL
     if across * in_bands(network, LEAST_ROWS) <= most:
-        return size, rows_of(network, across, most / SHARE)
+        return size, rows_of(network, across, most, device)
     wide = int(most / in_bands(network, LEAST_ROWS)) - 2 * margin
     return (size[0], max(SMALLEST, wide // network.step * network.step)), LEAST_ROWS
 
@@ -96,9 +96,8 @@ def _photograph(
         color.sub_(mean).div_(spread)
         smooth = diffused(color, known, image.wrap, into=color)
         size = (image.height, image.width)
-        sides, rows = (
-            ((tile, tile), ALL) if tile else _fitted(size, network, room(memory, str(known.device)), image.wrap)
-        )
+        device = str(known.device)
+        sides, rows = ((tile, tile), ALL) if tile else _fitted(size, network, room(memory, device), image.wrap, device)
         found = _in_tiles(smooth, known == 0, image.wrap, network, sides, rows).mul_(spread).add_(mean)
     else:
         assert isinstance(network, Foreign)

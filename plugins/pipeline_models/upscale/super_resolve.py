@@ -18,7 +18,7 @@ from pipeline_models.memory import room
 from pipeline_models.precision import Precision, PrecisionParam
 from pipeline_models.upscale.photograph import HIDDEN, enlarge_image
 from pipeline_models.upscale.resampling import LANCZOS, enlarge
-from pipeline_models.upscale.tiles import SHARE, Enlarger, Sides, Tile, fitting, in_tiles, rows_of
+from pipeline_models.upscale.tiles import Enlarger, Sides, Tile, fitting, in_tiles, rows_of
 
 MethodParam = Annotated[
     Literal["model", "lanczos"], Field(description="a network, or plain resampling that adds nothing")
@@ -188,7 +188,7 @@ def _fitted(image: Image, enlarger: Enlarger, margin: int, memory: int) -> tuple
     sides = fitting((image.height, image.width), most, cost, margin, enlarger.multiple)
     if not cost.column:
         return sides, enlarger
-    rows = rows_of(enlarger.network, sides[1] + 2 * margin, most / SHARE)
+    rows = rows_of(enlarger.network, sides[1] + 2 * margin, most, image.device)
     return sides, replace(enlarger, band=rows * (sides[1] + 2 * margin))
 
 

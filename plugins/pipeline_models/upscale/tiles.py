@@ -20,10 +20,10 @@ Sides = tuple[int, int]
 SMALLEST = 16
 
 BAND = 1 << 18
-"""Pixels that our networks work on at a time. What is between their convolutions is then small enough for the C library to use the
+"""Pixels that our networks work on at a time on the CPU. What is between their convolutions is then small enough for the C library to use the
 same memory again: a quarter of the time goes into getting more from the system where it is not."""
 SHARE = 4
-"""Of memory that is short a band is to take so small a part: what large blocks leave behind fits nothing (`room`)."""
+"""Of memory that is short a band on the CPU is to take so small a part: what large blocks leave behind fits nothing (`room`)."""
 LEAST_ROWS = 16
 """Rows that our networks work on at a time where memory is short. Fewer cost time."""
 
@@ -73,10 +73,14 @@ class Cost:
     column: float
 
 
-def rows_of(network: Any, width: int, most: float) -> int:
-    """How many rows our networks work on at a time, where so many bytes are to be had."""
-    fitting = int((most / width - network.bytes_per_column) / network.bytes_per_pixel)
-    return max(1, min(fitting, BAND // width) // LEAST_ROWS) * LEAST_ROWS
+def rows_of(network: Any, width: int, most: float, device: str) -> int:
+    """How many rows our networks work on at a time, where so many bytes are to be had; all of them on an accelerator."""
+    if device == "cpu":
+        most = most / SHARE
+    rows = int((most / width - network.bytes_per_column) / network.bytes_per_pixel)
+    if device == "cpu":
+        rows = min(rows, BAND // width)
+    return max(1, rows // LEAST_ROWS) * LEAST_ROWS
 
 
 def in_bands(network: Any, rows: int) -> float:
