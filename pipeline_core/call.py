@@ -73,7 +73,7 @@ def checked(operation: Operation, result: Any, kinds: Sequence[str]) -> tuple[An
 
 
 def _name(value: Any) -> str:
-    shape = getattr(value, "shape", None)
+    shape = None if isinstance(value, type) else getattr(value, "shape", None)
     return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 

@@ -36,6 +36,36 @@ class KindError(ValueError):
     """A value that breaks the contract of its kind; says what was found and what would be right."""
 
 
+class _Planes:
+    """The pixels that an image was made with. A view of them takes torch a microsecond, and lets other threads in.
+
+    So the buffer waits until somebody asks for it, and the first who asks for pixels gets these. He may give the tensor another
+    shape in place, or have it followed by gradients: it is remembered how it was.
+    """
+
+    __slots__ = ("_first", "_followed", "_start", "_strides", "shape", "tensor")
+
+    def __init__(self, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
+        self.tensor, self.shape = tensor, shape
+        self._strides, self._start, self._followed = tensor.stride(), tensor.storage_offset(), tensor.requires_grad
+        self._first = [tensor] if _name_of(tensor.dtype) == "float32" else []
+
+    def lend(self) -> torch.Tensor | None:
+        """Once, and never the same tensor to two."""
+        try:
+            return self._first.pop()
+        except IndexError:
+            return None
+
+    def as_buffer(self) -> torch.Tensor:
+        tensor = self.tensor
+        if tensor.requires_grad and not self._followed:
+            tensor = tensor.detach()
+        if (tensor.shape, tensor.stride(), tensor.storage_offset()) != (self.shape, self._strides, self._start):
+            tensor = tensor.as_strided(self.shape, self._strides, self._start)
+        return tensor.permute(0, 2, 3, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Raster:
     """What Image and Mask share: one buffer `(B, H, W, C)` and two float views of it.
@@ -60,16 +90,14 @@ class Raster:
             object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 
     def _check_buffer(self) -> None:
-        name = type(self).__name__
-        shape = getattr(self.buffer, "shape", None)
+        name, buffer = type(self).__name__, self.buffer
+        shape = getattr(buffer, "shape", None)
         if shape is None:
-            raise KindError(
-                f"{name}: the buffer must be a numpy array or torch tensor, not {type(self.buffer).__name__}"
-            )
+            raise KindError(f"{name}: the buffer must be a numpy array or torch tensor, not {type(buffer).__name__}")
         if len(shape) != 4:
             raise KindError(f"{name}: the buffer must be (B, H, W, C), got {tuple(shape)}")
-        if self.dtype not in DTYPES:
-            raise KindError(f"{name}: the buffer must be one of {', '.join(DTYPES)}, got {self.dtype}")
+        if (dtype := _name_of(buffer.dtype)) not in DTYPES:
+            raise KindError(f"{name}: the buffer must be one of {', '.join(DTYPES)}, got {dtype}")
         if 0 in shape:
             raise KindError(f"{name}: the buffer is empty: {tuple(shape)}")
         if shape[3] != len(self.channels):
@@ -81,22 +109,45 @@ class Raster:
         held = {f.name: getattr(self, f.name) for f in fields(self)}
         return partial(type(self), **{**held, "meta": dict(self.meta)}), ()
 
+    if not TYPE_CHECKING:  # for whom it would excuse every name
+
+        def __getattr__(self, name: str) -> Any:
+            """The buffer of what `with_pixels` made, once somebody asks for it."""
+            planes = self.__dict__.get("_planes")
+            if name != "buffer" or planes is None:
+                raise AttributeError(f"'{type(self).__name__}' has no '{name}'")
+            self.__dict__["buffer"] = buffer = planes.as_buffer()
+            return buffer
+
+    @property
+    def _memory(self) -> Any:
+        """What knows the device, the type and the bytes: the buffer, or the pixels that it is a view of."""
+        return self.__dict__["buffer"] if "buffer" in self.__dict__ else self.__dict__["_planes"].tensor
+
     @property
     def dtype(self) -> str:
         """The buffer's own type: 'uint8', 'uint16', 'float16' or 'float32'."""
-        return _name_of(self.buffer.dtype)
+        return _name_of(self._memory.dtype)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The buffer's: (B, H, W, C)."""
+        if "buffer" in self.__dict__:
+            return self.buffer.shape  # type: ignore[no-any-return]  # a tuple of four, as was checked
+        batch, channels, height, width = self.__dict__["_planes"].shape
+        return batch, height, width, channels
 
     @property
     def batch(self) -> int:
-        return int(self.buffer.shape[0])
+        return self.shape[0]
 
     @property
     def height(self) -> int:
-        return int(self.buffer.shape[1])
+        return self.shape[1]
 
     @property
     def width(self) -> int:
-        return int(self.buffer.shape[2])
+        return self.shape[2]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,11 +156,12 @@ class Raster:
 
     @property
     def device(self) -> str:
-        return "cpu" if isinstance(self.buffer, np.ndarray) or self.buffer.is_cpu else str(self.buffer.device)
+        memory = self._memory
+        return "cpu" if isinstance(memory, np.ndarray) or memory.is_cpu else str(memory.device)
 
     @property
     def nbytes(self) -> int:
-        return int(self.buffer.nbytes)
+        return int(self._memory.nbytes)
 
     @property
     def pixels(self) -> torch.Tensor:
@@ -118,6 +170,9 @@ class Raster:
         A view of the buffer where it is float32 (and, as an array, can be written to and is not read backwards), else a fresh
         tensor.
         """
+        planes: _Planes | None = self.__dict__.get("_planes")
+        if planes is not None and (lent := planes.lend()) is not None:
+            return lent
         buffer = self.buffer
         if isinstance(buffer, np.ndarray):
             import torch
@@ -154,6 +209,7 @@ class Raster:
         # All else was checked when this one was made, and is by far the most of it: strips are made by the thousand.
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, buffer=buffer)
+        made.__dict__.pop("_planes", None)
         if changes:
             wrap = changes["wrap"]
             made.__dict__["wrap"] = bool(wrap[0]), bool(wrap[1])
@@ -168,7 +224,13 @@ class Raster:
             import torch
 
             pixels = pixels.to(torch.float32)
-        return self.with_buffer(pixels.permute(0, 2, 3, 1), **changes)
+        shape = pixels.shape
+        if changes or shape[1] != len(self.channels) or 0 in shape:
+            return self.with_buffer(pixels.permute(0, 2, 3, 1), **changes)
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, _planes=_Planes(pixels, shape))
+        made.__dict__.pop("buffer", None)
+        return made
 
     def with_array(self, array: np.ndarray[Any, Any], **changes: Any) -> Self:
         """The same with another `(B, H, W, C)` array."""

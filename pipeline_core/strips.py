@@ -385,9 +385,8 @@ class _Strips:
             raise NotInStrips from error
         spent[job.index] += time.perf_counter() - began
         for value in values:
-            buffer = value.buffer
-            _, rows, width, _ = buffer.shape
-            if rows != high - low or width != job.width or not (isinstance(buffer, np.ndarray) or buffer.is_cpu):
+            _, rows, width, _ = value.shape
+            if rows != high - low or width != job.width or value.device != "cpu":
                 raise NotInStrips
             if job.tiles is not None and value.wrap[1] != job.tiles:
                 raise NotInStrips

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from ctypes import c_ssize_t, c_void_p
 from typing import Any
 
@@ -25,7 +26,7 @@ class Whole:
         """In the memory order that the first strip has, so that it is as if it had been made whole."""
         self.first = first
         array = as_array(first.buffer)
-        self.dtype, self.shape = array.dtype, (array.shape[0], height, *array.shape[2:])
+        self.shape = (array.shape[0], height, *array.shape[2:])
         self.order = sorted(range(4), key=lambda axis: (array.shape[axis] > 1, -abs(array.strides[axis])))
         memory = pool.empty([self.shape[axis] for axis in self.order], array.dtype)
         self.array = memory.transpose(np.argsort(self.order).tolist())
@@ -43,21 +44,20 @@ class Whole:
         """Where the parts are of which some rows lie without gaps: for a picture of pixels one, for planes one each."""
 
     def put(self, value: Raster, start: int, stop: int) -> None:
-        array = as_array(value.buffer)
+        buffer, (batch, _, width, channels) = value.buffer, self.shape
         if (
             not _same_facts(value, self.first)
-            or array.dtype != self.dtype
-            or array.shape[::3] != self.shape[::3]
-            or array.shape[1:3] != (stop - start, self.shape[2])
+            or value.dtype != self.first.dtype
+            or value.shape != (batch, stop - start, width, channels)
         ):
             raise NotInStrips
-        strides = array.strides
+        place, strides = _in_memory(buffer)
         if self._kernels is None or any(strides[axis] != wanted for axis, wanted in self._inside):
-            np.copyto(self.array[:, start:stop], array)
+            np.copyto(self.array[:, start:stop], as_array(buffer))
             return
-        size, given = c_ssize_t((stop - start) * self._row), array.ctypes.data
+        size = c_ssize_t((stop - start) * self._row)
         for part in self._parts:
-            to, came = self._place + start * self._row, given
+            to, came = self._place + start * self._row, place
             for axis, number in part:
                 to += number * self.array.strides[axis]
                 came += number * strides[axis]
@@ -69,6 +69,14 @@ class Whole:
         import torch
 
         return self.first.with_buffer(torch.from_numpy(self.array))
+
+
+def _in_memory(buffer: Any) -> tuple[int, Sequence[int]]:
+    """Where it begins, and its strides in bytes. A view as an array would let other threads in, twice."""
+    if isinstance(buffer, np.ndarray):
+        return buffer.ctypes.data, buffer.strides
+    size = buffer.element_size()
+    return buffer.data_ptr(), [size * stride for stride in buffer.stride()]
 
 
 def _same_facts(value: Raster, other: Raster) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -181,3 +182,52 @@ def test_pixels_of_an_array_that_is_read_backwards(dtype: str) -> None:
     array = np.arange(2 * 3 * 4).reshape(1, 2, 3, 4).astype(dtype)[:, ::-1, ::-1]
     pixels = Image(array, channels=("R", "G", "B", "A"), alpha="straight").pixels
     assert np.array_equal(pixels.numpy(), Image(array.copy(), channels=("R", "G", "B", "A"), alpha="straight").pixels)
+
+
+def made_of_pixels() -> tuple[Image, np.ndarray[Any, Any]]:
+    planes = torch.rand(1, 4, 5, 7)
+    image = Image(np.zeros((1, 2, 3, 4), np.float32), channels=("R", "G", "B", "A"), alpha="straight").with_pixels(
+        planes
+    )
+    return image, planes.permute(0, 2, 3, 1).numpy().copy()
+
+
+def test_an_image_of_pixels_is_the_same_as_one_of_a_buffer() -> None:
+    image, pixels = made_of_pixels()
+    assert (image.shape, image.size, image.batch) == ((1, 5, 7, 4), (7, 5), 1)
+    assert (image.dtype, image.device, image.nbytes) == ("float32", "cpu", 4 * 4 * 5 * 7)
+    for other in (
+        image,
+        replace(image, meta={"a": "b"}),
+        pickle.loads(pickle.dumps(image)),
+        image.with_buffer(image.buffer),
+    ):
+        assert np.array_equal(other.buffer, pixels)
+        assert np.array_equal(other.array, pixels)
+        assert np.array_equal(other.pixels.permute(0, 2, 3, 1), pixels)
+    with pytest.raises(AttributeError, match="'Image' has no 'bufer'"):
+        image.bufer  # type: ignore[attr-defined]  # noqa: B018  it is what is tried
+
+
+def test_pixels_are_a_tensor_of_their_own_for_everybody_who_asks() -> None:
+    """Who gives his another shape, or has it followed by gradients, changes nothing for others."""
+    image, pixels = made_of_pixels()
+    first = image.pixels.squeeze_(0).requires_grad_()
+    second = image.pixels
+    assert image.shape == (1, 5, 7, 4)
+    assert not second.requires_grad
+    assert np.array_equal(image.buffer, pixels)
+    assert second.shape == (1, 4, 5, 7)
+    assert second.data_ptr() == first.data_ptr() == image.buffer.data_ptr()
+
+
+def test_pixels_of_integers_are_read_as_floats() -> None:
+    image = made_of_pixels()[0].with_pixels(torch.full((1, 4, 2, 2), 255, dtype=torch.uint8))
+    assert image.dtype == "uint8"
+    assert torch.equal(image.pixels, torch.ones(1, 4, 2, 2))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 2), (1, 4, 0, 2), (4, 2, 2)])
+def test_pixels_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(KindError, match=r"pixels must be|channels in the buffer|is empty"):
+        made_of_pixels()[0].with_pixels(torch.zeros(shape))
