@@ -101,11 +101,11 @@ def warped_in_rows(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSP
     margin = 1 if nearest else KERNELS[kind].radius * (WIDEST if warp.antialias else 1) + 2
 
     def needs(start: int, stop: int) -> tuple[int, int]:
-        down = warp.source(np.array([[0.0, warp.width]]), np.array([[start], [stop]], np.float64))[1]
-        if not np.isfinite(down).all():
+        least, most = _down(warp, start, stop)
+        if not (math.isfinite(least) and math.isfinite(most)):
             return 0, image.height
-        low = min(max(math.floor(down.min()) - margin, 0), image.height - 1)
-        return low, min(max(math.ceil(down.max()) + margin, low + 1), image.height)
+        low = min(max(math.floor(least) - margin, 0), image.height - 1)
+        return low, min(max(math.ceil(most) + margin, low + 1), image.height)
 
     def make(start: int, stop: int, strip: AnyRaster) -> AnyRaster:
         low = needs(start, stop)[0]
@@ -118,6 +118,16 @@ def warped_in_rows(image: AnyRaster, warp: Warp, kind: str, fill: Color = TRANSP
         return warped(strip, part, kind, fill)
 
     return Rows(result, make, needs)
+
+
+def _down(warp: Warp, start: int, stop: int) -> tuple[float, float]:
+    """How far down the picture the corners of these rows of a result are, the least and the most; what is nowhere is no number."""
+    if warp.matrix is not None and not warp.matrix[2, :2].any():  # hundreds of times for a plan: numpy takes longer
+        (d, e, f), one = warp.matrix[1].tolist(), float(warp.matrix[2, 2])
+        places = [(d * x + (e * y + f)) / one for x in (0, warp.width) for y in (start, stop)]
+        return min(places), max(places)
+    down = warp.source(np.array([[0.0, warp.width]]), np.array([[start], [stop]], np.float64))[1]
+    return float(down.min()), float(down.max())
 
 
 def warped_size(image: AnyRaster, width: int | None, height: int | None, kind: str, **changes: Any) -> AnyRaster:
