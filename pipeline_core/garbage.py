@@ -20,7 +20,22 @@ def held() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            with set_aside():  # and back: it counts as old then, and is not looked through twice on the way there
+                pass
             gc.enable()
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """What is there already is not looked through meanwhile. Where somebody else has set things aside, that is left alone."""
+    is_ours = not gc.get_freeze_count()
+    if is_ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if is_ours:
+            gc.unfreeze()
 
 
 @contextmanager

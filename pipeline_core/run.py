@@ -35,6 +35,7 @@ from pipeline_core.events import (
     reporter,
 )  # fmt: skip
 from pipeline_core.frames import NotInStrips, Part
+from pipeline_core.garbage import set_aside
 from pipeline_core.groups import Group, form
 from pipeline_core.keys import unchanged
 from pipeline_core.operation import Operation, bind
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 LIGHT = 1e-4
 """Seconds of a step up to which one thread alone is quicker, since handing over the interpreter takes as long."""
+MANY = 1000
+"""Steps from which on the collector would look through the plan again and again, while it grows by what is told of them."""
 PATIENCE = 0.1
 """Seconds after which a step that should have taken no time is not waited for any more."""
 
@@ -144,7 +147,10 @@ class _Run:
 
     def execute(self) -> Result:
         keys = [step.key for step in self.steps]
-        with self.cache.claim(keys) if self.cache is not None else nullcontext():
+        with (
+            self.cache.claim(keys) if self.cache is not None else nullcontext(),
+            set_aside() if len(self.steps) >= MANY else nullcontext(),
+        ):
             return self.carry_out()
 
     def carry_out(self) -> Result:
