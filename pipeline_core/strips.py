@@ -200,14 +200,15 @@ class _Strips:
         if worth_keeping is not None:
             in_order = bool(self.files or self.sinks)
             self.probes = _Probes(worth_keeping, min(PROBES, self.count), holds=in_order)
-        with restored(), _in_one_thread(), in_one_core() if workers > 1 else nullcontext():
+        with restored(), _OneThread(workers) as one_thread, in_one_core() if workers > 1 else nullcontext():
             spent = dict.fromkeys(self.members, 0.0)
             done = itertools.count(1)
 
             def work() -> None:
                 own = dict.fromkeys(spent, 0.0)
                 try:
-                    with without_gradients(), _in_one_thread():
+                    one_thread.begin()
+                    with without_gradients():
                         while not self.failures:
                             with self.taking:
                                 number = self.left.popleft() if self.left else None
@@ -446,27 +447,34 @@ class _Strips:
             self.turns.notify_all()
 
 
-class _in_one_thread:  # noqa: N801  a context manager, read as one
-    """Torch's kernels stay in the thread that calls them: other cores work on other strips.
+class _OneThread:
+    """Torch's kernels stay in the worker that calls them: other cores work on other strips.
 
     Several threads for what takes microseconds cost more than they gain, and far more where a core is busy otherwise.
     """
 
-    __slots__ = ("count",)
-
-    def __enter__(self) -> None:
+    def __init__(self, workers: int) -> None:
         torch = torch_if_loaded()
-        self.count = torch.get_num_threads() if torch is not None else 1
-        if torch is not None and self.count > 1:
+        self._count = torch.get_num_threads() if torch is not None else 1
+        self._last, self._begun = workers, itertools.count(1)
+
+    def __enter__(self) -> _OneThread:
+        return self
+
+    def begin(self) -> None:
+        """In each worker."""
+        if self._count > 1:
+            torch = torch_if_loaded()
             torch.set_num_threads(1)
             # It sets the calling thread's number, and what threads to come begin with; those are none of our business.
-            elsewhere = threading.Thread(target=torch.set_num_threads, args=(self.count,))
-            elsewhere.start()
-            elsewhere.join()
+            if next(self._begun) == self._last:
+                elsewhere = threading.Thread(target=torch.set_num_threads, args=(self._count,))
+                elsewhere.start()
+                elsewhere.join()
 
     def __exit__(self, *_: object) -> None:
-        if self.count > 1:
-            torch_if_loaded().set_num_threads(self.count)
+        if self._count > 1:
+            torch_if_loaded().set_num_threads(self._count)
 
 
 class _Job:

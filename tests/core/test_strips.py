@@ -472,6 +472,34 @@ def test_strips_run_side_by_side_and_each_in_one_thread() -> None:
     assert np.array_equal(found.outputs["last"].array, photo().array + 1)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_torch_works_in_one_thread_for_a_strip_and_as_before_elsewhere(jobs: int) -> None:
+    inside: set[int] = set()
+    outside: list[int] = []
+
+    @operation(support=0)
+    def counts(image: Image) -> Image:
+        """Torch's threads: here, and in one that has nothing to do with it."""
+        inside.add(torch.get_num_threads())
+        if jobs == 1 and not outside:
+            other = threading.Thread(target=lambda: outside.append(torch.get_num_threads()))
+            other.start()
+            other.join()
+        return image.with_pixels(image.pixels + 1)
+
+    made = Pipeline()
+    made.output("last", made.node("last", counts, image=made.node("photo", photo)))
+    graph, before = made.graph(), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        ran(graph, jobs=jobs)
+        assert inside == {1}
+        assert outside == ([3] if jobs == 1 else [])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_pictures_of_several_heights_are_run_whole() -> None:
     @operation(support=0)
     def placed(base: Image, top: Image) -> Image:
