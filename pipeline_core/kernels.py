@@ -30,7 +30,8 @@ FLAGS = (
 )  # fmt: skip
 LEVELS = {"plain": "x86-64", "v3": "x86-64-v3", "v4": "x86-64-v4"}
 """Kinds of processors that kernels are built for, by what is behind their names: the first alone but on x86-64."""
-DTYPES = {"uint8": 0, "uint16": 1, "float16": 2, "float32": 3}
+DTYPES = {"B": 0, "H": 1, "e": 2, "f": 3}
+"""uint8, uint16, float16 and float32 by the letters that numpy has for them: it takes microseconds to spell their names."""
 
 
 class Pixels(ctypes.Structure):
@@ -46,7 +47,7 @@ class Pixels(ctypes.Structure):
     @staticmethod
     def fits(array: Any) -> bool:
         """Whether kernels take an array `(..., H, W, C)`: of a type that they know, a pixel's samples side by side."""
-        return array.dtype.name in DTYPES and array.strides[-1] == array.itemsize and array.flags.aligned
+        return array.dtype.char in DTYPES and array.strides[-1] == array.itemsize and array.flags.aligned
 
     @staticmethod
     def are_packed(array: Any) -> bool:
@@ -57,7 +58,7 @@ class Pixels(ctypes.Structure):
     def of(cls, array: Any) -> Pixels:
         """Of a numpy array `(H, W, C)` that `fits`, which must outlive this."""
         row, pixel, _ = array.strides
-        return cls(array.ctypes.data, row, pixel, DTYPES[array.dtype.name])
+        return cls(array.ctypes.data, row, pixel, DTYPES[array.dtype.char])
 
 
 class Kernels:

@@ -18,6 +18,7 @@ from pipeline_core import Alpha, AnyRaster, Image, Mask, each_tile
 BAND = 1 << 17
 """Pixels that one core works on at once: the planes of a few steps lie in a cache, and take longer than it takes to call."""
 
+ANY_ARRAY = np.empty(0, np.float32)
 FEW = 4
 """Bands for which threads are not worth while."""
 
@@ -57,11 +58,13 @@ def new_canvas(base: Image, alpha: Alpha, batch: int, unset: Collection[str] = (
     """
     channels = base.channels if alpha == "none" else with_alpha_channel(base.channels)
     kept = [name for name in channels if name not in unset]
-    pixels = pixels_of(base if kept else cut(base, (slice(0, 1), slice(0, 1))))  # of a pixel only, to see of what kind
+    pixels = pixels_of(base) if kept else ANY_ARRAY if base.device == "cpu" else base.pixels[..., :1, :1]
     buffer = empty((batch, base.height, base.width, len(channels)), like=pixels)
     for name in kept:
         buffer[..., channels.index(name)] = pixels[:, base.index(name)] if name in base.channels else 1
-    return base.with_buffer(buffer, channels=channels, alpha=base.alpha if base.alpha != "none" else alpha)
+    if channels == base.channels:
+        return base.with_buffer(buffer)
+    return base.with_buffer(buffer, channels=channels, alpha=alpha)
 
 
 def on_clear(raster: AnyRaster, at: tuple[int, int], size: Size, wrap: tuple[bool, bool]) -> AnyRaster:
@@ -97,12 +100,15 @@ def draw(canvas: Image, base: Image, layer: Layer) -> None:
 
 
 def _draw_patch(canvas: Image, base: Image, layer: Layer, patch: Patch, *, compiled: bool = False) -> None:
+    on_mask = patch.top if layer.mask_moves else patch.base
+    if compiled:
+        amounts = (layer.mask, on_mask) if layer.mask else None
+        for names in layer.groups:
+            merge_compiled(canvas, base, layer.top, amounts, patch, names, layer.opacity, layer.rule)
+        return
     below, above = cut(base, patch.base), cut(layer.top, patch.top)
-    mask = layer.mask and cut(layer.mask, patch.top if layer.mask_moves else patch.base)
+    mask = layer.mask and cut(layer.mask, on_mask)
     for names in layer.groups:
-        if compiled:
-            merge_compiled(cut(canvas, patch.base), below, above, mask, names, layer.opacity, layer.rule)
-            continue
         with np.errstate(all="ignore"):  # formulas put right what a division by 0 gave
             merged = _merge(below, above, mask, names, layer, patch)
             write(merged, canvas.buffer[:, patch.base[0], patch.base[1]], canvas.channels, names, canvas.alpha)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from pipeline_compose.arrays import Array
 from pipeline_compose.blend import NON_SEPARABLE, SEPARABLE
 from pipeline_compose.operators import Rule
+from pipeline_compose.placement import Patch, Window
 from pipeline_compose.porter_duff import Seen
 from pipeline_core import Alpha, Image, Mask, Pixels, load_kernels
 
@@ -48,16 +50,27 @@ def can_merge(rule: Rule, groups: Sequence[Sequence[str]], *rasters: Image | Mas
 
 
 def merge_compiled(
-    canvas: Image, base: Image, top: Image, mask: Mask | None, names: Sequence[str], opacity: float, rule: Rule
+    canvas: Image,
+    base: Image,
+    top: Image,
+    mask: tuple[Mask, Window] | None,
+    patch: Patch,
+    names: Sequence[str],
+    opacity: float,
+    rule: Rule,
 ) -> None:
-    """Write these colours of top merged with base, and alpha, to canvas, whose memory may be that of base."""
+    """Write these colours of top merged with base, and alpha, to a patch of canvas, whose memory may be that of base."""
     kernels = load_kernels(__file__)
     assert kernels is not None, "asked for before"
     fractions = [_SEEN[seen] for seen in rule.fractions or ()]
     blend = 0 if rule.blend is None else _BLEND[rule.blend]
+    height, width = (ctypes.c_ssize_t(part.stop - part.start) for part in patch.base)
     for item in range(canvas.batch):
-        sides = [_side(image, item, names) for image in (top, base, canvas)]
-        amounts = Pixels() if mask is None else Pixels.of(_item(mask.buffer, item))
+        sides = [
+            _side(image, item, window, tuple(names))
+            for image, window in ((top, patch.top), (base, patch.base), (canvas, patch.base))
+        ]
+        amounts = Pixels() if mask is None else Pixels.of(_part(mask[0].buffer, item, mask[1]))
         kernels.merge(
             *map(ctypes.byref, sides),
             ctypes.byref(amounts),
@@ -65,16 +78,21 @@ def merge_compiled(
             len(names),
             *fractions,
             blend,
-            ctypes.c_ssize_t(canvas.height),
-            ctypes.c_ssize_t(canvas.width),
+            height,
+            width,
         )
 
 
-def _side(image: Image, item: int, names: Sequence[str]) -> _Side:
-    colors = (ctypes.c_int * MOST_COLORS)(*(image.index(name) for name in names))
-    last = image.index("A") if image.alpha != "none" else 0
-    return _Side(Pixels.of(_item(image.buffer, item)), _ALPHA[image.alpha], colors, last)
+def _side(image: Image, item: int, window: Window, names: tuple[str, ...]) -> _Side:
+    colors, last = _places(image.channels, names)
+    return _Side(Pixels.of(_part(image.buffer, item, window)), _ALPHA[image.alpha], colors, last)
 
 
-def _item(buffer: Array, item: int) -> Array:
-    return buffer[item % len(buffer)]
+@lru_cache(64)
+def _places(channels: tuple[str, ...], names: tuple[str, ...]) -> tuple[ctypes.Array[ctypes.c_int], int]:
+    """Where these colours are, and alpha."""
+    return (ctypes.c_int * MOST_COLORS)(*map(channels.index, names)), channels.index("A") if "A" in channels else 0
+
+
+def _part(buffer: Array, item: int, window: Window) -> Array:
+    return buffer[item % len(buffer), window[0], window[1]]
