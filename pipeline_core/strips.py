@@ -41,6 +41,11 @@ PROBES = 2
 """Strips that tell what each step takes, where a cache asks; the last of them counts."""
 
 
+FEW, MOSTLY = 2, 0.5
+"""Workers stop, but for so few, while they are at work for no more than that part of the time. Where strips are made by many short calls
+every one of these hands the interpreter over, and sixteen workers take longer than two."""
+
+
 class FileFailed(Exception):  # noqa: N818  it carries the error
     """What went wrong with the file of a step that reads or writes it row by row."""
 
@@ -183,6 +188,8 @@ class _Strips:
         self.rows = rows or self.frames.rows_of_a_strip()
         self.count = -(-self.frames.height // self.rows)
         self.failures: list[BaseException] = []
+        self.at_work = 1.0
+        """What part of the time a worker is at work, lately: the rest it waits for the interpreter, or for a core."""
         self.probes: _Probes | None = None
         self.taking = threading.Lock()
         self.written = 0
@@ -195,7 +202,7 @@ class _Strips:
         told: Callable[[int, int], None],
     ) -> Made:
         started = time.perf_counter()
-        workers = min(jobs, self.count)
+        workers = self.workers = min(jobs, self.count)
         self.left = deque(range(self.count))
         if worth_keeping is not None:
             in_order = bool(self.files or self.sinks)
@@ -217,8 +224,11 @@ class _Strips:
                             strip = self._take(number, own)
                             if self.failures:
                                 break
+                            began, worked = time.perf_counter(), time.thread_time()
                             self._carry_out(strip, own)
                             told(min(next(done), self.count), self.count)
+                            if self._is_one_too_many(time.perf_counter() - began, time.thread_time() - worked):
+                                break
                 except BaseException as error:  # told to the caller, in his thread
                     with self.turns:
                         self.failures.append(error)
@@ -236,6 +246,16 @@ class _Strips:
         if self.failures:
             raise next((error for error in self.failures if isinstance(error, Trespassed)), self.failures[0])
         return self._made(spent, time.perf_counter() - started)
+
+    def _is_one_too_many(self, taken: float, worked: float) -> bool:
+        """Whether the worker of a strip that took so long, and so much of a processor, stops: together they mostly wait for each other."""
+        with self.taking:
+            self.at_work += (worked / max(taken, 1e-9) - self.at_work) / self.workers
+            if self.workers <= FEW or self.at_work > MOSTLY:
+                return False
+            self.at_work *= self.workers / (self.workers - 1)
+            self.workers -= 1
+            return True
 
     def _carry_out(self, strip: _Strip, spent: dict[int, float]) -> None:
         """Makes these rows. The first ones tell meanwhile what each step takes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -498,6 +499,25 @@ def test_torch_works_in_one_thread_for_a_strip_and_as_before_elsewhere(jobs: int
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_workers_that_wait_for_each_other_become_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "LEAST", 2)
+    workers: list[int] = []
+
+    @operation(support=0)
+    def waits(image: Image) -> Image:
+        """As many short calls do, for the interpreter."""
+        time.sleep(0.003)
+        workers.append(threading.get_ident())
+        return image.with_array(image.array + 1)
+
+    made = Pipeline()
+    made.output("last", made.node("last", waits, image=made.node("photo", photo)))
+    found, _ = ran(made, jobs=8)
+    assert len(set(workers)) > 2
+    assert len(set(workers[-20:])) == 2
+    assert np.array_equal(found.outputs["last"].array, photo().array + 1)
 
 
 def test_pictures_of_several_heights_are_run_whole() -> None:
