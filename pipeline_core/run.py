@@ -146,16 +146,15 @@ class _Run:
         self.surroundings = Surroundings()
 
     def execute(self) -> Result:
-        keys = [step.key for step in self.steps]
-        with (
-            self.cache.claim(keys) if self.cache is not None else nullcontext(),
-            set_aside() if len(self.steps) >= MANY else nullcontext(),
-        ):
-            return self.carry_out()
+        with set_aside() if len(self.steps) >= MANY else nullcontext():
+            started = time.perf_counter()
+            self.results.find(self.writer)
+            if self.cache is None or not self.needed():  # what is there is read at once
+                return self.carry_out(started)
+            with self.cache.claim([step.key for step in self.steps]):
+                return self.carry_out(started)
 
-    def carry_out(self) -> Result:
-        started = time.perf_counter()
-        self.results.find(self.writer)
+    def carry_out(self, started: float) -> Result:
         self.schedule = Schedule(self.group_steps(), self.results.is_there, self.results.is_known)
         for index in self.plan.wanted:
             self.schedule.require(index)

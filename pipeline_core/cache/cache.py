@@ -197,12 +197,12 @@ class Cache:
         inside = [] if self._memory is None else [r for key in keys if (r := self._memory.record(key)) is not None]
         known = {record.key for record in inside}
         beyond = [key for key in keys if key not in known]
-        count, seconds = self._disk.index.recall(beyond) if self._disk is not None else (0, 0.0)
+        count, seconds, is_old = self._disk.index.recall(beyond) if self._disk is not None else (0, 0.0, False)
         count, seconds = count + len(inside), seconds + sum(record.seconds for record in inside)
         with self._lock:
             self.session.hits += count
             self.session.seconds_saved += seconds
-            self._recalled += beyond
+            self._recalled += beyond if is_old else ()
         return count, seconds
 
     # -- computing ---------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class Disk:
         """
         from pipeline_core.cache.blob import Contents
 
-        if self.index.off or self.index.readonly:
+        if not self.index.takes_rows():
             return None
         with ExitStack() as temporaries:
             staged = []

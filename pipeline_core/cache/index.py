@@ -67,7 +67,7 @@ class Index:
             return otherwise
         with self._lock:
             for _ in range(2):
-                if self.off or (write and self.readonly):
+                if self.off or (write and self.readonly) or not (write or self._is_there()):
                     return otherwise
                 try:
                     if self._connection is None:
@@ -86,7 +86,7 @@ class Index:
         Where there is no file yet it is done beside the caller, since to make one takes longer than many a pipeline.
         Meanwhile the index answers as what it is, an empty one.
         """
-        if self._connection is not None or self.path.exists():
+        if self._is_there():
             job()
             return lambda: None
         self._is_new = True
@@ -100,6 +100,16 @@ class Index:
         self._making = threading.Thread(target=make, name="cache index", daemon=True)
         self._making.start()
         return self._making.join
+
+    def _is_there(self) -> bool:
+        """Whether there is an index, or something in its place: to read there is no need to make one."""
+        return self._connection is not None or os.path.lexists(self.path) or os.path.lexists(self.path.parent)
+
+    def takes_rows(self) -> bool:
+        """Whether rows can be added, as far as one knows; where there is no index yet it is made."""
+        if self._connection is None:
+            self.ask(lambda _: None, None, write=True)
+        return not (self.off or self.readonly)
 
     def settle(self) -> None:
         """Waits until what others have put into a new index can be seen."""
@@ -266,15 +276,18 @@ class Index:
         query = f"SELECT key, contents, checksum FROM records WHERE content_key = ? ORDER BY rowid DESC LIMIT {ALIKE}"
         return _read_rows(self.ask(lambda connection: connection.execute(query, (content_key,)).fetchall(), []))
 
-    def recall(self, keys: Sequence[str]) -> tuple[int, float]:
-        """(how many of these keys have a record, seconds to recompute them altogether)."""
+    def recall(self, keys: Sequence[str]) -> tuple[int, float, bool]:
+        """(how many of these keys have a record, seconds to recompute them altogether, whether `touch` has to note it)."""
+        before = time.time() - RECALL_SECONDS
 
-        def count(connection: sqlite3.Connection) -> tuple[int, float]:
-            query = "SELECT count(*), total(recompute_seconds) FROM records WHERE key IN ({})"
-            found = [connection.execute(query.format(marks), some).fetchone() for some, marks in _portions(keys)]
-            return sum(row[0] for row in found), sum(row[1] for row in found)
+        def count(connection: sqlite3.Connection) -> tuple[int, float, bool]:
+            query = "SELECT count(*), total(recompute_seconds), total(used < ?) FROM records WHERE key IN ({})"
+            # Sorted, so that each part of the index on disk is looked at once.
+            portions = _portions(sorted(keys))
+            found = [connection.execute(query.format(marks), (before, *some)).fetchone() for some, marks in portions]
+            return sum(row[0] for row in found), sum(row[1] for row in found), any(row[2] for row in found)
 
-        return self.ask(count, (0, 0.0))
+        return self.ask(count, (0, 0.0, False))
 
     def all_records(self) -> Iterator[Record | str]:
         """Every record; the key alone of one that is damaged."""

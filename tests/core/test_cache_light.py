@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,31 @@ def test_history_is_per_pipeline_and_node(tmp_path: Path) -> None:
         assert cache.history("p", "b") == {"x": 1}
         assert cache.history("q", "a") is None
         assert cache.history("p", "c") is None
+
+
+def test_looking_makes_no_index(tmp_path: Path) -> None:
+    with Cache.open(tmp_path / "cache") as cache:
+        assert cache.find("k") is None
+        assert cache.history("p", "a") is None
+        assert cache.info().entries == 0
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_is_recalled_is_noted_once_in_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noted() -> float:
+        used: float = sqlite3.connect(index_path(tmp_path)).execute("SELECT used FROM records").fetchone()[0]
+        return used
+
+    with Cache.open(tmp_path, memory=0) as cache:
+        cache.store(
+            key="k", operation_key="o", values=(Table(("x",), ()),), seconds=2, recompute_seconds=5, policy="always"
+        )
+    stored, now = noted(), time.time()
+    for later, seen in ((60, stored), (7200, now + 7200)):
+        monkeypatch.setattr("pipeline_core.cache.index.time.time", lambda later=later: now + later)
+        with Cache.open(tmp_path, memory=0) as cache:
+            assert cache.recall(["k", "unknown"]) == (1, 5.0)
+        assert noted() == seen
 
 
 def test_totals_add_up_over_sessions(tmp_path: Path) -> None:
