@@ -37,6 +37,12 @@ from pipeline_core.wholes import Whole
 
 Values = tuple[Any, ...]
 
+HELD = 3e-5
+"""Seconds of a call for each worker that is of use. In a good half of that time it holds the interpreter's lock, which one at a time can
+hold, and who waits for it costs those who have it."""
+AT_ONCE = 2
+"""Workers that begin without knowing how long calls take; the others wait for that, but no longer than so many seconds:"""
+PATIENCE = 5e-3
 PROBES = 2
 """Strips that tell what each step takes, where a cache asks; the last of them counts."""
 
@@ -194,6 +200,7 @@ class _Strips:
         self.taking = threading.Lock()
         self.written = 0
         self.turns = threading.Condition()
+        self.pace_is_known, self.useful = threading.Event(), 0
 
     def carry_out(
         self,
@@ -211,12 +218,12 @@ class _Strips:
             spent = dict.fromkeys(self.members, 0.0)
             done = itertools.count(1)
 
-            def work() -> None:
+            def work(worker: int) -> None:
                 own = dict.fromkeys(spent, 0.0)
                 try:
                     one_thread.begin()
                     with without_gradients():
-                        while not self.failures:
+                        while self._is_of_use(worker) and not self.failures:
                             with self.taking:
                                 number = self.left.popleft() if self.left else None
                             if number is None:
@@ -225,7 +232,10 @@ class _Strips:
                             if self.failures:
                                 break
                             began, worked = time.perf_counter(), time.thread_time()
+                            before = sum(own.values())
                             self._carry_out(strip, own)
+                            if not self.pace_is_known.is_set() and number >= AT_ONCE:
+                                self._tell_pace((sum(own.values()) - before) / len(strip.needed))
                             told(min(next(done), self.count), self.count)
                             if self._is_one_too_many(time.perf_counter() - began, time.thread_time() - worked):
                                 break
@@ -237,10 +247,11 @@ class _Strips:
                     for index, seconds in own.items():
                         spent[index] += seconds
 
-            threads = [threading.Thread(target=copy_context().run, args=(work,)) for _ in range(workers - 1)]
+            threads = [threading.Thread(target=copy_context().run, args=(work, n)) for n in range(1, workers)]
             for thread in threads:
                 thread.start()
-            work()
+            work(0)
+            self.pace_is_known.set()
             for thread in threads:
                 thread.join()
         if self.failures:
@@ -256,6 +267,18 @@ class _Strips:
             self.at_work *= self.workers / (self.workers - 1)
             self.workers -= 1
             return True
+
+    def _is_of_use(self, worker: int) -> bool:
+        """Whether so many workers do not just wait for each other."""
+        if worker < AT_ONCE:
+            return True
+        self.pace_is_known.wait(PATIENCE)
+        return not self.useful or worker < self.useful
+
+    def _tell_pace(self, seconds: float) -> None:
+        """How long a call takes, when memory and caches are as they will be."""
+        self.useful = max(AT_ONCE, int(seconds / HELD))
+        self.pace_is_known.set()
 
     def _carry_out(self, strip: _Strip, spent: dict[int, float]) -> None:
         """Makes these rows. The first ones tell meanwhile what each step takes."""

@@ -473,6 +473,32 @@ def test_strips_run_side_by_side_and_each_in_one_thread() -> None:
     assert np.array_equal(found.outputs["last"].array, photo().array + 1)
 
 
+@pytest.mark.parametrize(
+    ("held", "patience", "least", "most"), [(1e-9, 60.0, 3, 6), (1.0, 60.0, 1, 2), (1.0, 0.0, 3, 6)]
+)
+def test_no_more_workers_than_calls_are_long_for(
+    held: float, patience: float, least: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who would only wait for the interpreter's lock. While nobody knows how long calls take, they wait a moment."""
+    monkeypatch.setattr(strips_module, "HELD", held)
+    monkeypatch.setattr(strips_module, "PATIENCE", patience)
+    at_work: set[threading.Thread] = set()
+
+    @operation(support=0)
+    def takes_a_while(image: Image) -> Image:
+        """Without the lock."""
+        at_work.add(threading.current_thread())
+        threading.Event().wait(0.05)
+        return image.with_pixels(image.pixels + 1)
+
+    made = Pipeline()
+    made.output("last", made.node("last", takes_a_while, image=made.node("photo", photo)))
+    found, events = ran(made, jobs=6)
+    assert in_strips(events) == {"last": math.ceil(HEIGHT / 16)}
+    assert least <= len(at_work) <= most
+    assert np.array_equal(found.outputs["last"].array, photo().array + 1)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_torch_works_in_one_thread_for_a_strip_and_as_before_elsewhere(jobs: int) -> None:
     inside: set[int] = set()
