@@ -165,6 +165,26 @@ INLINE void fill(float *plane, float value, int n) {
     for (int i = 0; i < n; i++) plane[i] = value;
 }
 
+/* Three colours without alpha, all in one pass over them. */
+INLINE void load_three(Plane *restrict planes, const char *at, int dtype, int n) {
+    float *restrict a = planes[0], *restrict b = planes[1], *restrict c = planes[2];
+    if (dtype == FLOAT32) {
+        const float *from = (const float *)at;
+        for (int i = 0; i < n; i++) a[i] = from[3 * i], b[i] = from[3 * i + 1], c[i] = from[3 * i + 2];
+    } else if (dtype == UINT8) {
+        const uint8_t *from = (const uint8_t *)at;
+        for (int i = 0; i < n; i++)
+            a[i] = of_uint8(from[3 * i]), b[i] = of_uint8(from[3 * i + 1]), c[i] = of_uint8(from[3 * i + 2]);
+    } else
+        for (int k = 0; k < 3; k++) load(planes[k], at, 6, k, dtype, n);
+}
+
+INLINE void store_three(char *at, const Plane *restrict planes, int n) {
+    float *restrict to = (float *)at;
+    const float *restrict a = planes[0], *restrict b = planes[1], *restrict c = planes[2];
+    for (int i = 0; i < n; i++) to[3 * i] = a[i], to[3 * i + 1] = b[i], to[3 * i + 2] = c[i];
+}
+
 /* The colours as they are stored, and alpha, 1 where there is none. */
 INLINE void load_side(const Side *side, int plain, int count, ptrdiff_t y, ptrdiff_t x, int n, Plane *restrict planes,
                       float *restrict alpha) {
@@ -174,7 +194,10 @@ INLINE void load_side(const Side *side, int plain, int count, ptrdiff_t y, ptrdi
         for (int i = 0; i < n; i++) alpha[i] = planes[3][i];
         return;
     }
-    for (int k = 0; k < count; k++) load(planes[k], at, side->pixels.pixel, side->colors[k], side->pixels.dtype, n);
+    if (plain && count == 3)
+        load_three(planes, at, side->pixels.dtype, n);
+    else
+        for (int k = 0; k < count; k++) load(planes[k], at, side->pixels.pixel, side->colors[k], side->pixels.dtype, n);
     if (side->alpha == NONE)
         fill(alpha, 1.0f, n);
     else
@@ -468,6 +491,10 @@ KERNEL(merge)(const Side *top, const Side *base, const Side *out, const Pixels *
             if (out_plain && count == 3 && out->alpha != NONE) {
                 for (int i = 0; i < n; i++) t[3][i] = shares.coverage[i];
                 store_four(to, t, n);
+                continue;
+            }
+            if (out_plain && count == 3) {
+                store_three(to, t, n);
                 continue;
             }
             for (int k = 0; k < count; k++) store(to, out->pixels.pixel, out->colors[k], t[k], n);
