@@ -169,6 +169,19 @@ def test_a_program_serves_other_pixels_and_is_not_made_again() -> None:
     assert np.array_equal(made.array, plain(other).array)
 
 
+def test_the_same_steps_of_another_pipeline_go_by_the_same_program() -> None:
+    compiled(graph(brighter, softer))
+    made = Pipeline()
+    other = made.node("before", in_numpy, image=made.node("other", photo, seed=2))
+    made.output("other", other)
+    node = made.node("soft", softer, image=made.node("light", brighter, image=made.node("photo", photo, seed=3)))
+    made.output("last", node)
+    whole, learned = made.graph(), len(CALLS)
+    found, _, _ = compiled(whole, strips=True)
+    assert len(CALLS) == learned
+    assert np.array_equal(found.array, plain(whole).array)
+
+
 def test_other_params_and_other_sizes_have_other_programs() -> None:
     first, _, _ = compiled(graph(brighter))
     made = Pipeline()
