@@ -16,12 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline_core.buffers import keep_freed_memory, pool
 from pipeline_core.call import checked, kind_type, restored, without_gradients
+from pipeline_core.crew import Crew
 from pipeline_core.devices import torch_if_loaded
 from pipeline_core.errors import Cancelled, PipelineError
 from pipeline_core.frames import Frame, Frames, NotInStrips, Part, frame_of
@@ -37,19 +39,8 @@ from pipeline_core.wholes import Whole
 
 Values = tuple[Any, ...]
 
-HELD = 3e-5
-"""Seconds of a call for each worker that is of use. In a good half of that time it holds the interpreter's lock, which one at a time can
-hold, and who waits for it costs those who have it."""
-AT_ONCE = 2
-"""Workers that begin without knowing how long calls take; the others wait for that, but no longer than so many seconds:"""
-PATIENCE = 5e-3
 PROBES = 2
 """Strips that tell what each step takes, where a cache asks; the last of them counts."""
-
-
-FEW, MOSTLY = 2, 0.5
-"""Workers stop, but for so few, while they are at work for no more than that part of the time. Where strips are made by many short calls
-every one of these hands the interpreter over, and sixteen workers take longer than two."""
 
 
 class FileFailed(Exception):  # noqa: N818  it carries the error
@@ -194,13 +185,10 @@ class _Strips:
         self.rows = rows or self.frames.rows_of_a_strip()
         self.count = -(-self.frames.height // self.rows)
         self.failures: list[BaseException] = []
-        self.at_work = 1.0
-        """What part of the time a worker is at work, lately: the rest it waits for the interpreter, or for a core."""
         self.probes: _Probes | None = None
         self.taking = threading.Lock()
         self.written = 0
         self.turns = threading.Condition()
-        self.pace_is_known, self.useful = threading.Event(), 0
 
     def carry_out(
         self,
@@ -209,7 +197,8 @@ class _Strips:
         told: Callable[[int, int], None],
     ) -> Made:
         started = time.perf_counter()
-        workers = self.workers = min(jobs, self.count)
+        workers = min(jobs, self.count)
+        crew = Crew(workers)
         self.left = deque(range(self.count))
         if worth_keeping is not None:
             in_order = bool(self.files or self.sinks)
@@ -223,7 +212,7 @@ class _Strips:
                 try:
                     one_thread.begin()
                     with without_gradients():
-                        while self._is_of_use(worker) and not self.failures:
+                        while crew.needs(worker) and not self.failures:
                             with self.taking:
                                 number = self.left.popleft() if self.left else None
                             if number is None:
@@ -231,14 +220,8 @@ class _Strips:
                             strip = self._take(number, own)
                             if self.failures:
                                 break
-                            began, worked = time.perf_counter(), time.thread_time()
-                            before = sum(own.values())
-                            self._carry_out(strip, own)
-                            if not self.pace_is_known.is_set() and number >= AT_ONCE:
-                                self._tell_pace((sum(own.values()) - before) / len(strip.needed))
+                            crew.timed(number, partial(self._carry_out, strip, own))
                             told(min(next(done), self.count), self.count)
-                            if self._is_one_too_many(time.perf_counter() - began, time.thread_time() - worked):
-                                break
                 except BaseException as error:  # told to the caller, in his thread
                     with self.turns:
                         self.failures.append(error)
@@ -251,37 +234,20 @@ class _Strips:
             for thread in threads:
                 thread.start()
             work(0)
-            self.pace_is_known.set()
+            crew.end()
             for thread in threads:
                 thread.join()
         if self.failures:
             raise next((error for error in self.failures if isinstance(error, Trespassed)), self.failures[0])
         return self._made(spent, time.perf_counter() - started)
 
-    def _is_one_too_many(self, taken: float, worked: float) -> bool:
-        """Whether the worker of a strip that took so long, and so much of a processor, stops: together they mostly wait for each other."""
-        with self.taking:
-            self.at_work += (worked / max(taken, 1e-9) - self.at_work) / self.workers
-            if self.workers <= FEW or self.at_work > MOSTLY:
-                return False
-            self.at_work *= self.workers / (self.workers - 1)
-            self.workers -= 1
-            return True
+    def _carry_out(self, strip: _Strip, spent: dict[int, float]) -> float:
+        """Makes these rows; seconds of a call. The first ones tell meanwhile what each step takes."""
+        before = sum(spent.values())
+        self._make(strip, spent)
+        return (sum(spent.values()) - before) / len(strip.needed)
 
-    def _is_of_use(self, worker: int) -> bool:
-        """Whether so many workers do not just wait for each other."""
-        if worker < AT_ONCE:
-            return True
-        self.pace_is_known.wait(PATIENCE)
-        return not self.useful or worker < self.useful
-
-    def _tell_pace(self, seconds: float) -> None:
-        """How long a call takes, when memory and caches are as they will be."""
-        self.useful = max(AT_ONCE, int(seconds / HELD))
-        self.pace_is_known.set()
-
-    def _carry_out(self, strip: _Strip, spent: dict[int, float]) -> None:
-        """Makes these rows. The first ones tell meanwhile what each step takes."""
+    def _make(self, strip: _Strip, spent: dict[int, float]) -> None:
         probes = self.probes
         if probes is None or probes.chosen is not None:
             self._run(strip, spent)

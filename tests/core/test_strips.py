@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from pipeline_core import Image, Mask, NodeError, OperationError, Pipeline, Table, each_tile, operation, progress
+from pipeline_core import crew as crew_module
 from pipeline_core import frames as frames_module
 from pipeline_core import groups as groups_module
 from pipeline_core import results as results_module
@@ -480,8 +481,8 @@ def test_no_more_workers_than_calls_are_long_for(
     held: float, patience: float, least: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those who would only wait for the interpreter's lock. While nobody knows how long calls take, they wait a moment."""
-    monkeypatch.setattr(strips_module, "HELD", held)
-    monkeypatch.setattr(strips_module, "PATIENCE", patience)
+    monkeypatch.setattr(crew_module, "HELD", held)
+    monkeypatch.setattr(crew_module, "PATIENCE", patience)
     at_work: set[threading.Thread] = set()
 
     @operation(support=0)
