@@ -122,6 +122,10 @@ class _Builder:
         self.warnings: list[Problem] = []
         self.nodes: dict[str, Node] = {}
         self.found: dict[str, _Facts | PluginError] = {}
+        self.encoders: dict[str, dict[str, list[Operation]]] = {}
+        """By kind and suffix."""
+        self.encoding: dict[str, _Facts] = {}
+        """Of encoders by name, without their format."""
         self.comparisons = 0
 
     def problem(self, message: str, *place: str, key: bool = False) -> None:
@@ -424,7 +428,7 @@ class _Builder:
         if not kind:
             return None
         where = ("outputs", name, "path")
-        known = self.catalogue.encoders(kind)
+        known = self.encoders.get(kind) or self.encoders.setdefault(kind, self.catalogue.encoders(kind))
         suffix = PurePosixPath(path.name).suffix.lower().removeprefix(".")
         offered = known.get(suffix, [])
         if not offered:
@@ -439,7 +443,9 @@ class _Builder:
                 f"output '{name}': two plugins save {a_kind(show_kind(kind).lower())} as '.{suffix}': {names}", *where
             )
             return None
-        facts = _facts(offered[0])
+        encoder = offered[0]
+        who = f"{encoder.plugin}.{encoder.name}"
+        facts = self.encoding.get(who) or self.encoding.setdefault(who, _without(_facts(encoder), "format"))
         given = {key: value for key, value in self.spec.outputs[name].params.items() if key != "format"}
         if len(given) < len(self.spec.outputs[name].params):
             self.problem(
@@ -450,10 +456,10 @@ class _Builder:
                 "format",
                 key=True,
             )
-        params = self.node_params(f"output '{name}'", given, _without(facts, "format"), ("outputs", name))
+        params = self.node_params(f"output '{name}'", given, facts, ("outputs", name))
         params["format"] = suffix
-        wired = next(part.name for part in offered[0].inputs if not part.optional)
-        return Node(f"{name}.{suffix}", offered[0], {wired: (link,)}, params, ("outputs", name), None, ("File",))
+        wired = next(part.name for part in encoder.inputs if not part.optional)
+        return Node(f"{name}.{suffix}", encoder, {wired: (link,)}, params, ("outputs", name), None, ("File",))
 
     def unused(self, targets: Mapping[str, Target]) -> None:
         needed = set(needed_by([target.link.node for target in targets.values()], self.nodes))

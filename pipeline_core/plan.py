@@ -67,7 +67,7 @@ class Plan:
     save: bool = True
     values: bool = True
 
-    @property
+    @cached_property
     def kept(self) -> set[int]:
         """The steps whose values the caller gets: outputs that are not saved, and with `values` the saved ones too."""
         return {self.index[t.link.node] for t in self.targets if self.values or not (self.save and t.encoder)}
