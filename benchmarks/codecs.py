@@ -19,7 +19,7 @@ import skimage.data
 from pipeline_io import encode_image, jpeg, load_image, native, png
 
 from benchmarks.timing import Comparison, Job, Line, table
-from pipeline_core import Image
+from pipeline_core import Image, Pipeline
 
 Array = np.ndarray[Any, Any]
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "retina", "hubble_deep_field", "moon", "page")
@@ -141,19 +141,36 @@ def batch(count: int) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
         path.write_bytes(encode_image(image(whole), format="jpg", quality=90).content)
+        (Path(folder) / "over.png").write_bytes(encode_image(image(over), format="png").content)
 
         def overlaid(small: Array) -> Array:
             return ((small * (255 - alpha) + plus + 127) // 255).astype(np.uint8)
 
-        def theirs(suffix: str) -> None:
+        def theirs(suffix: str, name: str = "") -> None:
             small = cv2.resize(decoded(path.read_bytes()), (512, 512), interpolation=cv2.INTER_AREA)
             options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if suffix == "png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
-            cv2.imencode(f".{suffix}", overlaid(small), options)
+            content = cv2.imencode(f".{suffix}", overlaid(small), options)[1]
+            if name:
+                (Path(folder) / f"{name}.{suffix}").write_bytes(content)
 
         def ours(suffix: Any, shrink: Any) -> None:
             pixels = load_image(path=path, shrink=shrink).buffer[0]
             small = pixels if shrink == 2 else cv2.resize(pixels, (512, 512), interpolation=cv2.INTER_AREA)
             encode_image(image(overlaid(small)), format=suffix, quality=90, subsampling="4:2:0", compression=1)
+
+        def as_pipeline(suffix: str) -> None:
+            from pipeline_core.api import run_plan
+            from pipeline_core.plan import make_plan
+
+            made = Pipeline(folder=folder)
+            top = made.node("over", "load_image", path="over.png")
+            params = {"compression": 1} if suffix == "png" else {"quality": 90, "subsampling": "4:2:0"}
+            for i in range(count):
+                photo = made.node(f"photo{i}", "load_image", path="photo.jpg")
+                small = made.node(f"small{i}", "resize", image=photo, width=512, height=512, filter="area")
+                both = made.node(f"both{i}", "merge", base=small, top=top)
+                made.output(f"done{i}", both, path=f"{i}.{suffix}", **params)
+            run_plan(make_plan(made.graph(), values=False))  # as the command does it
 
         def all_of(job: Callable[..., None], *given: object) -> Job:
             def run() -> object:
@@ -168,6 +185,9 @@ def batch(count: int) -> Iterator[Comparison]:
             for detail, shrink in (("", 1), (", `shrink: 2`", 2)):
                 what = f"{count} JPEGs to half the size, under a picture, to {suffix}{detail}"
                 yield Comparison(what, all_of(ours, suffix, shrink), peers, dict.fromkeys(peers, goal))
+            what = f"the same to files of {suffix}, as one pipeline of {4 * count + 1} steps"
+            peers = {"cv2 in two threads": all_of(theirs, suffix, "theirs")}
+            yield Comparison(what, partial(as_pipeline, suffix), peers, dict.fromkeys(peers, goal))
         cv2.setNumThreads(threads)
 
 

@@ -156,8 +156,11 @@ class _Run:
 
     def carry_out(self, started: float) -> Result:
         self.schedule = Schedule(self.group_steps(), self.results.is_there, self.results.is_known)
-        for index in self.plan.wanted:
-            self.schedule.require(index)
+        if self.cache is None and not self.results.groups:
+            self.schedule.require_all()
+        else:
+            for index in self.plan.wanted:
+                self.schedule.require(index)
         self.tell(RunStarted(len(self.steps), self.results.known))
         with self.lock:
             self.start_worker()

@@ -63,6 +63,17 @@ class Schedule:
             if not missing:
                 heapq.heappush(self.ready, index)
 
+    def require_all(self) -> None:
+        """Asks for every step, of which none is known: as `require`, in one go."""
+        count, uses = len(self.sources), self.uses
+        self.state, self._reads = bytearray([WAITING]) * count, bytearray([True]) * count
+        self._missing, self.open = list(map(len, self.sources)), count
+        for index, sources in enumerate(self.sources):
+            for source in sources:
+                uses[source] += 1
+                self._readers[source].append(index)
+        self.ready = [index for index, missing in enumerate(self._missing) if not missing]
+
     def is_open(self, index: int) -> bool:
         """Whether a step is asked for, and neither done nor lost."""
         return self.state[index] in (WAITING, RUNNING)
