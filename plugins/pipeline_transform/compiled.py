@@ -15,7 +15,7 @@ from pipeline_transform.resampling import KERNELS, Sums
 
 Array = np.ndarray[Any, Any]
 
-SPAN = 1024
+SPAN = 640
 """Samples of a row that are summed at once, as many as stay in a core's cache for all rows of a block."""
 LANES = 16
 """Of the widest vectors."""
