@@ -20,7 +20,7 @@ LARGEST = 16
 CHEAP, ROOMY, FEWEST = 1.1, 5 << 20, 24
 """Strips with margins become larger than they need to be until these cost no more than that, they take so many bytes, or are so few.
 Those of several cores, and what is made of each, share the last cache."""
-LOOKED_AT = 16
+LOOKED_AT = 8
 """Strips of which it is reckoned what their margins cost."""
 
 

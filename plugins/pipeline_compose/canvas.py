@@ -16,7 +16,8 @@ from pipeline_compose.scatter import scattered
 from pipeline_core import Alpha, AnyRaster, Image, Mask, each_tile
 
 BAND = 1 << 17
-"""Pixels that one core works on at once: the planes of a few steps lie in a cache, and take longer than it takes to call."""
+"""Pixels that one core works on at once: the planes of a few steps lie in a cache, and take longer than it takes to call.
+Kernels make no planes, and are given four times as many."""
 
 ANY_ARRAY = np.empty(0, np.float32)
 FEW = 4
@@ -90,7 +91,7 @@ def draw(canvas: Image, base: Image, layer: Layer) -> None:
             _draw_patch(canvas, base, layer, patch)
         return
     compiled = can_merge(layer.rule, layer.groups, canvas, base, layer.top, layer.mask)
-    bands = [band for patch in patches for band in _bands(patch)]
+    bands = [band for patch in patches for band in _bands(patch, BAND * (4 if compiled else 1))]
 
     def work(rows: slice, _: slice) -> None:
         for band in bands[rows]:
@@ -156,11 +157,11 @@ def _alike(above: Array, below: Array) -> tuple[Array, Array]:
     return xp.broadcast_to(above, shape), xp.broadcast_to(below, shape)
 
 
-def _bands(patch: Patch) -> Iterator[Patch]:
+def _bands(patch: Patch, pixels: int) -> Iterator[Patch]:
     """A patch in pieces for one core each."""
     (rows, columns), (top_rows, top_columns) = patch
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    step = max(1, BAND // width)
+    step = max(1, pixels // width)
     for start in range(0, height, step):
         stop = min(start + step, height)
         yield Patch(

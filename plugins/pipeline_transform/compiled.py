@@ -206,6 +206,8 @@ def packed(image: Image | Mask) -> Array:
 
 def _tiles(along: Sums, channels: int) -> tuple[Array, int]:
     """Where the columns of a result are divided so that few samples are needed at once, and how many that are."""
+    if found := along.divided.get((SPAN, channels)):
+        return found
     ends = along.first + along.number
     most = max(1, SPAN // channels)
     tiles, span = [0], 0
@@ -215,7 +217,8 @@ def _tiles(along: Sums, channels: int) -> tuple[Array, int]:
         right = min(max(right, left + 1), left + most)
         span = max(span, int(ends[right - 1] - along.first[left]), right - left)
         tiles.append(right)
-    return np.array(tiles, np.int32), -(-span * channels // (2 * LANES)) * 2 * LANES
+    found = along.divided[SPAN, channels] = np.array(tiles, np.int32), -(-span * channels // (2 * LANES)) * 2 * LANES
+    return found
 
 
 def _aligned(name: str, size: int) -> Array:

@@ -136,6 +136,11 @@ class Sums:
         alike = apart and (self.weights[:, :count] == self.weights[0, 0]).all()
         return count if alike and self.first[0] >= 0 and self.first[-1] + count <= self.size else 0
 
+    @cached_property
+    def divided(self) -> dict[tuple[int, int], tuple[Array, int]]:
+        """What `compiled` remembers of it, by numbers of samples and of channels: it is asked for every few rows."""
+        return {}
+
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         """The pixels that some of the result are made of."""
         return int(self.first[start]), int(self.first[stop - 1] + self.number[stop - 1])
