@@ -10,11 +10,13 @@ import numpy as np
 import xxhash
 
 from pipeline_core.image import Raster
+from pipeline_core.pieces import CORES
+from pipeline_core.rows import Span
+from pipeline_core.tiles import side_by_side
 from pipeline_core.values import as_array, fingerprint
 
 Values = tuple[Any, ...]
 Array = np.ndarray[Any, Any]
-Span = tuple[int, int]
 
 APART = 1 << 14
 """Bytes from one item that a thin mark looks at to the next: who makes a picture anew can't write around them all."""
@@ -57,8 +59,15 @@ class RowMark:
     seen: Mapping[Span, Sequence[int]]
 
     def fits(self, values: Values) -> bool:
-        parts = rows_in_memory(values)
-        return all(look(parts, *span) == found for span, found in self.seen.items())
+        parts, seen = rows_in_memory(values), list(self.seen.items())
+        same = [True] * len(seen)
+
+        def compare(number: int) -> None:
+            span, found = seen[number]
+            same[number] = look(parts, *span) == found
+
+        side_by_side(len(seen), compare, most=CORES)
+        return all(same)
 
 
 def look(parts: Sequence[Array], start: int, stop: int) -> list[int]:

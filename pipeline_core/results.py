@@ -109,6 +109,7 @@ class Results:
         size: int,
         known: Known | None = None,
         is_alone: Callable[[], bool] = lambda: False,
+        mark: Mark | None = None,
     ) -> None:
         """Remembers what a result of so many bytes looks like, to tell whether somebody writes into it.
 
@@ -116,7 +117,9 @@ class Results:
         """
         if self.guard and size and not (index in self._copied and all(map(_is_on_cpu, values))):
             self.watches = True
-            if known or not self._is_left_to_its_group(index, values, is_alone):
+            if mark is not None:
+                self._marks[index] = mark
+            elif known or not self._is_left_to_its_group(index, values, is_alone):
                 self._marks[index] = WholeMark(values, known)
 
     def _is_left_to_its_group(self, index: int, values: Values, is_alone: Callable[[], bool]) -> bool:
@@ -132,6 +135,10 @@ class Results:
                 return False
             self._marks[index], self._unmarked[index] = mark, values
         return True
+
+    def to_mark(self, group: Group) -> set[int]:
+        """What a group makes, if others read it, but for what one group alone will look at."""
+        return set(group.outputs) - self._of_one_group - self._copied if self.guard else set()
 
     def unmarked(self, group: Group) -> tuple[int, ...]:
         """What a group reads that it has to look at by itself."""

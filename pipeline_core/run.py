@@ -540,6 +540,7 @@ class _Run:
                 told=told,
                 sinks={index: file.add for index, file in files.items()},
                 watched=self.results.unmarked(group),
+                marked=[i for i in self.results.to_mark(group) if self.schedule.uses[i] and i not in files],
             )
             for index, file in files.items():
                 self.saved(self.steps[index], file.finish())
@@ -576,7 +577,8 @@ class _Run:
         sizes = {index: sum(map(nbytes, values)) for index, values in made.values.items()}
         for index in made.values:
             if self.schedule.uses[index]:  # put together here, so that no plugin holds it: only its readers can write
-                self.results.watch(index, made.values[index], sizes[index], is_alone=self.schedule.is_alone)
+                mark, is_alone = made.marks.get(index), self.schedule.is_alone
+                self.results.watch(index, made.values[index], sizes[index], is_alone=is_alone, mark=mark)
         with self.condition:
             for index in group.outputs:  # () of a file that is written
                 self.results.hold(index, made.values.get(index, ()), sizes.get(index, 0))

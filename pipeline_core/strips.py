@@ -85,7 +85,7 @@ class Made:
     """The values that were put together, by step; each step's part of the seconds; how many strips there were.
 
     compiled  the steps that were part of a compiled program
-    marks     of what was watched
+    marks     of what was watched or is marked
     """
 
     values: dict[int, Values]
@@ -111,17 +111,19 @@ def carry_out(
     sinks: Mapping[int, Sink] | None = None,
     rows: int | None = None,
     watched: Sequence[int] = (),
+    marked: Sequence[int] = (),
 ) -> Made:
     """`members` in their order, the steps whose values are wanted, and the values of the steps they read. `rows` of a strip are chosen by their bytes, unless given.
 
     `worth_keeping`, if given, is asked once, with seconds and bytes of every step as measured, for steps to put together
     besides the outputs. `told` hears how many strips of how many are done, and may raise Cancelled. `sinks` take the rows of the
     steps that write a file. `watched` are steps whose values are looked at before and after each strip that reads them: Trespassed.
+    `marked` are outputs that are looked at while they are made.
     NotInStrips where it can't be done this way, nothing is lost then but time; FileFailed.
     """
     keep_freed_memory()
     try:
-        return _Strips(members, outputs, given, sinks or {}, rows, watched).carry_out(jobs, worth_keeping, told)
+        return _Strips(members, outputs, given, sinks or {}, rows, watched, marked).carry_out(jobs, worth_keeping, told)
     finally:
         for member in members:
             if isinstance(member.part.rows, Rows):
@@ -163,7 +165,9 @@ class _Strips:
         sinks: Mapping[int, Sink],
         rows: int | None,
         watched: Sequence[int],
+        marked: Sequence[int],
     ) -> None:
+        self.marked = marked
         self.given, self.sinks = given, sinks
         self.watched = {source: rows_in_memory(given[source]) for source in watched}
         self.marks: dict[int, dict[Span, list[int]]] = {source: {} for source in watched}
@@ -290,6 +294,9 @@ class _Strips:
         shares = {index: seconds * part / total for index, part in spent.items()}
         values = {index: tuple(whole.value() for whole in parts) for index, parts in self.whole.items()}
         marks = {source: RowMark(seen) for source, seen in self.marks.items()}
+        for index in self.marked:
+            seen = [whole.seen for whole in self.whole[index]]
+            marks[index] = RowMark({span: [n for one in seen for n in one[span]] for span in seen[0]})
         return Made(values, shares, self.count, marks=marks)
 
     # --- one strip ---
@@ -432,7 +439,8 @@ class _Strips:
         if not parts:
             with self.taking:
                 if not parts:
-                    parts += [Whole(value, self.frames.of[index].height) for value in strip.values]
+                    marked = index in self.marked
+                    parts += [Whole(value, self.frames.of[index].height, marked=marked) for value in strip.values]
         for whole, value in zip(parts, strip.values, strict=True):
             whole.put(_cut_rows(value, span[0] - strip.start, span[1] - strip.start), *span)
 

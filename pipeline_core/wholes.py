@@ -13,6 +13,8 @@ from pipeline_core.buffers import pool
 from pipeline_core.frames import NotInStrips
 from pipeline_core.image import Raster
 from pipeline_core.kernels import load_kernels
+from pipeline_core.marks import look, rows_in_memory
+from pipeline_core.rows import Span
 from pipeline_core.values import as_array, is_tensor
 
 BEYOND_CACHES = 32 << 20
@@ -22,8 +24,11 @@ BEYOND_CACHES = 32 << 20
 class Whole:
     """Strips may come in any order, and side by side. Where it is large they go past the caches, straight into memory."""
 
-    def __init__(self, first: Raster, height: int) -> None:
-        """In the memory order that the first strip has, so that it is as if it had been made whole."""
+    def __init__(self, first: Raster, height: int, *, marked: bool = False) -> None:
+        """In the memory order that the first strip has, so that it is as if it had been made whole.
+
+        `marked` has its rows looked at while they are in a core's cache.
+        """
         self.first = first
         array = as_array(first.buffer)
         self.shape = (array.shape[0], height, *array.shape[2:])
@@ -42,6 +47,8 @@ class Whole:
             for where in itertools.product(*(range(self.shape[axis]) for axis in outside))
         ]
         """Where the parts are of which some rows lie without gaps: for a picture of pixels one, for planes one each."""
+        self.marked = marked
+        self.seen: dict[Span, list[int]] = {}
 
     def put(self, value: Raster, start: int, stop: int) -> None:
         buffer, (batch, _, width, channels) = value.buffer, self.shape
@@ -54,7 +61,11 @@ class Whole:
         place, strides = _in_memory(buffer)
         if self._kernels is None or any(strides[axis] != wanted for axis, wanted in self._inside):
             np.copyto(self.array[:, start:stop], as_array(buffer))
+            if self.marked:
+                self.seen[start, stop] = look(rows_in_memory((self.value(),)), start, stop)
             return
+        if self.marked:
+            self.seen[start, stop] = look(rows_in_memory((value,)), 0, stop - start)
         size = c_ssize_t((stop - start) * self._row)
         for part in self._parts:
             to, came = self._place + start * self._row, place

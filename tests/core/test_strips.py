@@ -302,6 +302,30 @@ def test_what_somebody_else_reads_or_asks_for_is_looked_at_whole(whole_marks: li
     assert len(whole_marks) == 1
 
 
+@operation
+def writes_whole(image: Image) -> Image:
+    """Not in strips; one pixel."""
+    image.buffer[0, -1, -1, -1] += 1
+    return image.with_array(image.array + 1)
+
+
+@pytest.mark.parametrize("function", [moved, brighter, parted])
+def test_what_a_group_makes_is_looked_at_while_it_is_made(
+    function: Callable[..., Any], whole_marks: list[object]
+) -> None:
+    """Of arrays, of tensors, and of several values."""
+    made = Pipeline()
+    node = made.node("made", function, image=made.node("photo", photo))
+    image = node["image"] if function is parted else node
+    good = made.node("good", heights, image=image)
+    made.output("good", good)
+    ran(made, jobs=2)
+    assert whole_marks == []
+    made.output("bad", made.node("bad", writes_whole, image=image))
+    with pytest.raises(NodeError, match=r"'made' changed.*'writes_whole'"):
+        ran(made, jobs=1)
+
+
 CANVAS: list[np.ndarray[Any, Any]] = []
 
 

@@ -11,6 +11,7 @@ import torch
 from pipeline_core import Image, Mask
 from pipeline_core import wholes as wholes_module
 from pipeline_core.frames import NotInStrips
+from pipeline_core.marks import RowMark
 from pipeline_core.wholes import Whole
 
 WIDTH, HEIGHT = 37, 61
@@ -35,13 +36,17 @@ def test_strips_in_any_order_are_the_whole(
         stop = min(start + 20, 59 if start == 40 else HEIGHT)
         rows = np.ascontiguousarray(pixels[:, start:stop].transpose(order)).transpose(np.argsort(order).tolist())
         strip = Image(rows, channels=names)
-        whole = whole or Whole(strip, HEIGHT)
+        whole = whole or Whole(strip, HEIGHT, marked=True)
         whole.put(strip, start, stop)
     assert whole is not None
     found = whole.value()
     assert np.array_equal(found.buffer, pixels)
+    mark = RowMark(whole.seen)
+    assert mark.fits((found,))
     lies = sorted((axis for axis in order if pixels.shape[axis] > 1), key=lambda axis: -found.buffer.strides[axis])
     assert lies == [axis for axis in order if pixels.shape[axis] > 1]
+    found.buffer[-1, -1, -1, -1] += 1
+    assert not mark.fits((found,))
 
 
 def test_a_strip_with_gaps_and_one_read_backwards_are_put_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
