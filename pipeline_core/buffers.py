@@ -58,15 +58,21 @@ class Pool:
         Of those alike the one that was used last: it may lie in a cache.
         """
         idle = [entry for entry in self._maps if entry[1]() is None]
-        most = max(size + size // 4, STRIP)
-        fitting = [entry for entry in reversed(idle) if size <= len(entry[0]) <= most]
-        best = min(fitting, key=lambda entry: len(entry[0]), default=None)
-        waiting = sum([len(entry[0]) for entry in idle])
-        in_use = sum([len(entry[0]) for entry in self._maps]) - waiting
-        for entry in idle:
-            if entry is best or waiting > min(max(self.idle, in_use), IDLE):
-                waiting -= len(entry[0])
-                self._maps.remove(entry)
+        best, waiting, least = None, 0, max(size + size // 4, STRIP) + 1
+        for entry in reversed(idle):
+            length = len(entry[0])
+            waiting += length
+            if size <= length < least:
+                best, least = entry, length
+        if best is not None:
+            waiting -= least
+            self._maps.remove(best)
+        if waiting > self.idle:
+            in_use = sum([len(mapped) for mapped, owner in self._maps if owner() is not None])
+            for entry in idle:
+                if entry is not best and waiting > min(max(self.idle, in_use), IDLE):
+                    waiting -= len(entry[0])
+                    self._maps.remove(entry)
         return best[0] if best is not None else _fresh(size)
 
 

@@ -358,6 +358,31 @@ INLINE void mean_of(float *restrict to, const float *restrict from, ptrdiff_t st
     }
 }
 
+/* `mean_of` a row and of the one below it: what both look at is loaded once. */
+INLINE void means_of_two(float *restrict to, float *restrict below, const float *restrict from, ptrdiff_t step,
+                         const float *restrict weights, int radius, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += 2 * LANES) {
+        Lanes sums[2], others[2], over[2], under[2];
+        for (int j = 0; j < 2; j++) {
+            const float *at = from + i + j * LANES;
+            over[j] = *(const Anywhere *)at, under[j] = *(const Anywhere *)(at + step);
+            sums[j] = weights[0] * over[j], others[j] = weights[0] * under[j];
+        }
+        for (int k = 1; k <= radius; k++)
+            for (int j = 0; j < 2; j++) {
+                const float *at = from + i + j * LANES;
+                Lanes before = *(const Anywhere *)(at - k * step), after = *(const Anywhere *)(at + (k + 1) * step);
+                sums[j] += weights[k] * (under[j] + before);
+                others[j] += weights[k] * (after + over[j]);
+                over[j] = before, under[j] = after;
+            }
+        for (int j = 0; j < 2; j++) {
+            *(Anywhere *)(to + i + j * LANES) = sums[j];
+            *(Anywhere *)(below + i + j * LANES) = others[j];
+        }
+    }
+}
+
 INLINE void change_detail(float *restrict to, const float *restrict values, const float *restrict means,
                           const float *restrict alpha, const float *restrict around, const Detail *detail, int covered,
                           int straight, int lessened, ptrdiff_t n) {
@@ -398,15 +423,19 @@ KERNEL(detail)(const Field *field, const float *weights, int radius, const Detai
     int way = coverage < 0 ? 0 : field->straight ? 2 : 1, lessened = detail->threshold != 0;
     ptrdiff_t row = (DETAIL_TILE + 2 * radius) * channels + 16 * AT_ONCE;
     float *line = room, *means = line + row, *floats = means + row, *alpha = floats + row, *around = alpha + row;
-    float *rows = around + row;
+    float *below = around + row, *rows = below + row;
     for (ptrdiff_t left = 0; left < field->width; left += DETAIL_TILE) {
         ptrdiff_t right = left + DETAIL_TILE < field->width ? left + DETAIL_TILE : field->width;
         ptrdiff_t samples = (right - left) * channels, wide = samples + 2 * radius * channels;
         for (ptrdiff_t y = top - radius; y < bottom + radius; y++)
             row_of(field, y, left - radius, right + radius, rows + (y - top + radius) * row);
         for (ptrdiff_t y = top; y < bottom; y++) {
-            mean_of(line, rows + (y - top + radius) * row, row, weights, radius, wide);
-            mean_of(means, line + radius * channels, channels, weights, radius, samples);
+            int is_second = (y - top) & 1;
+            if (!is_second && y + 1 < bottom)
+                means_of_two(line, below, rows + (y - top + radius) * row, row, weights, radius, wide);
+            else if (!is_second)
+                mean_of(line, rows + (y - top + radius) * row, row, weights, radius, wide);
+            mean_of(means, (is_second ? below : line) + radius * channels, channels, weights, radius, samples);
             const float *values = (const float *)pixel_at(from, y, left);
             float *result = (float *)pixel_at(to, y - top, left);
             if (from->dtype != FLOAT32) {
