@@ -16,9 +16,8 @@ MOST = 4
 
 
 class _Kept(NamedTuple):
-    """`inode` is the file's: another one may have its name by now. A connection must not cross a fork."""
+    """`inode` is the file's: another one may have its name by now."""
 
-    pid: int
     path: Path
     durability: str
     inode: int
@@ -31,9 +30,8 @@ _lock = threading.Lock()
 
 def take(path: Path, durability: str) -> sqlite3.Connection | None:
     """One that was kept, if the file is still there."""
-    wanted = (os.getpid(), path, durability)
     with _lock:
-        found = next((kept for kept in _kept if kept[:3] == wanted), None)
+        found = next((kept for kept in _kept if kept[:2] == (path, durability)), None)
         if found is None:
             return None
         _kept.remove(found)
@@ -49,11 +47,10 @@ def keep(path: Path, durability: str, inode: int, connection: sqlite3.Connection
         connection.close()
         return
     with _lock:
-        _kept.append(_Kept(os.getpid(), path, durability, inode, connection))
+        _kept.append(_Kept(path, durability, inode, connection))
         surplus = [_kept.pop(0) for _ in range(len(_kept) - MOST)]
     for kept in surplus:
-        if kept.pid == os.getpid():
-            kept.connection.close()
+        kept.connection.close()
 
 
 def _is_still(path: Path, inode: int) -> bool:
@@ -61,3 +58,14 @@ def _is_still(path: Path, inode: int) -> bool:
         return os.stat(path).st_ino == inode
     except OSError:
         return False
+
+
+def _before_fork() -> None:
+    """None crosses a fork: SQLite would take the parent's locks for the child's. None is kept until it is over, either."""
+    _lock.acquire()
+    while _kept:
+        _kept.pop().connection.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -434,6 +434,21 @@ def test_a_connection_is_not_kept_longer_than_its_file(cache: Cache, warnings: l
     assert warnings == []
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_no_connection_crosses_a_fork(cache: Cache, warnings: list[str], tmp_path: Path) -> None:
+    put(cache, "a", image(0))
+    cache.close()
+    assert connections._kept
+    child = os.fork()
+    if child == 0:
+        with Cache.open(tmp_path / "cache", memory=0) as own:
+            os._exit(0 if own.find("a") is not None and not connections._kept else 1)
+    assert connections._kept == []
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with Cache.open(tmp_path / "cache", memory=0, warn=warnings.append) as again:
+        assert again.find("a") is not None
+
+
 def test_few_connections_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_kept", kept := [])
     for number in range(2 * connections.MOST):
