@@ -146,15 +146,17 @@ class _Run:
         self.surroundings = Surroundings()
 
     def execute(self) -> Result:
-        with set_aside() if len(self.steps) >= MANY else nullcontext():
-            started = time.perf_counter()
-            self.results.find(self.writer)
-            if self.cache is None or not self.needed():  # what is there is read at once
-                return self.carry_out(started)
-            with self.cache.claim([step.key for step in self.steps]):
-                return self.carry_out(started)
+        keys = [step.key for step in self.steps]
+        with (
+            # Before anything is looked for: what is found must not be collected meanwhile.
+            self.cache.claim(keys) if self.cache is not None else nullcontext(),
+            set_aside() if len(self.steps) >= MANY else nullcontext(),
+        ):
+            return self.carry_out()
 
-    def carry_out(self, started: float) -> Result:
+    def carry_out(self) -> Result:
+        started = time.perf_counter()
+        self.results.find(self.writer)
         self.schedule = Schedule(self.group_steps(), self.results.is_there, self.results.is_known)
         if self.cache is None and not self.results.groups:
             self.schedule.require_all()

@@ -16,7 +16,6 @@ from conftest import Command
 from projects import AFTER_PADDED, TWELVE, blobs, call, make_project, run, save_photo
 
 from pipeline_core.cache import Cache
-from pipeline_core.cache.index import Index
 
 NODES = {line.split(":")[0].strip() for line in TWELVE.splitlines() if "{op:" in line}
 
@@ -112,16 +111,6 @@ def test_where_what_is_asked_for_is_known_nothing_else_is_looked_for(file: Path,
         patch.setattr(opened, "find_many", lambda keys: asked.append(len(keys)) or look(keys))
         again = run(file, opened)  # type: ignore[arg-type]
     assert (again.computed, again.cached, asked) == (set(), first.cached + len(NODES), [2])
-
-
-def test_where_all_is_known_nothing_is_claimed(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    claimed: list[int] = []
-    lease = Index.lease
-    monkeypatch.setattr(Index, "lease", lambda self, name, keys: claimed.append(len(keys)) or lease(self, name, keys))
-    assert run(file, cache).computed
-    assert len(claimed) == 1
-    assert not run(file, cache).computed
-    assert len(claimed) == 1
 
 
 def test_of_what_is_asked_for_and_damaged_the_sources_are_found(file: Path, cache: Path) -> None:
