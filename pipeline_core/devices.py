@@ -72,6 +72,14 @@ def as_tensor(array: Any) -> Any:
     return torch.frombuffer(memory, dtype=getattr(torch, array.dtype.name)).reshape(array.shape)
 
 
+def as_own_tensor(array: Any) -> Any:
+    """An array's memory as a tensor that may be written to; a copy of what torch does not take: what can't be written to, or is read backwards."""
+    import torch
+
+    fits = array.flags.writeable and min(array.strides) >= 0
+    return torch.from_numpy(array if fits else array.copy())
+
+
 def transfer(tensor: Any, device: str) -> Any:
     """A torch tensor on a device, itself where it is there.
 

@@ -67,7 +67,7 @@ def findings(plan: Plan, cache: Cache, writer: Writer | None = None) -> list[Fin
             missing = not writer.path(step).exists()
         else:
             missing = False
-        stack += [source for _, links in step.sources for source, _ in links]
+        stack += step.reads
         reason = why(plan.parts(step), cache.history(name, step.name))
         if reason == NOT_KEPT and step.node.place[0] == "outputs":
             reason = "the file is gone" if missing else "the file is not what was written"

@@ -107,7 +107,7 @@ def form(
 def _formed(plan: Plan, needed: Sequence[int], parts: dict[int, Part], apart: set[tuple[int, int]]) -> list[Group]:
     """Groups of these parts, in which no link of `apart` lies."""
     steps, wanted = plan.steps, set(needed)
-    sources = {i: _sources(steps[i]) for i in needed}
+    sources = {i: steps[i].reads for i in needed}
     readers: dict[int, list[int]] = {i: [] for i in needed}
     for i in needed:
         for source in sources[i]:
@@ -132,7 +132,7 @@ def _part(plan: Plan, index: int, load: Callable[[Step], Operation], writes: boo
     try:
         loaded = load(step)
         params = bind(loaded, step.node.params)
-        sources = _sources(step)
+        sources = step.reads
         if loaded.facts.rows is not None:
             rows = _rows(plan, step, loaded, params)
             return None if rows is None else Part(index, sources, 0, rows)
@@ -146,15 +146,11 @@ def _part(plan: Plan, index: int, load: Callable[[Step], Operation], writes: boo
 
 def _part_elsewhere(plan: Plan, index: int, load: Callable[[Step], Operation]) -> Part | None:
     """A step on an accelerator, where values stay whole. None where it is of no pictures."""
-    step, sources = plan.steps[index], _sources(plan.steps[index])
+    step = plan.steps[index]
     try:
-        return Part(index, sources, 0) if sources and _is_of_rasters(step, load(step)) else None
+        return Part(index, step.reads, 0) if step.reads and _is_of_rasters(step, load(step)) else None
     except Exception:  # the run says what is wrong with it
         return None
-
-
-def _sources(step: Step) -> tuple[int, ...]:
-    return tuple({source for _, links in step.sources for source, _ in links})
 
 
 def _is_of_rasters(step: Step, loaded: Operation) -> bool:

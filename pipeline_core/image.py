@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import numpy as np
 
 from pipeline_core.buffers import empty
-from pipeline_core.devices import as_tensor, transfer
+from pipeline_core.devices import as_own_tensor, as_tensor, transfer
 from pipeline_core.kernels import Pixels, load_kernels
 
 if TYPE_CHECKING:
@@ -175,13 +175,7 @@ class Raster:
             return lent
         buffer = self.buffer
         if isinstance(buffer, np.ndarray):
-            import torch
-
-            # Converting in numpy: torch has no arithmetic for uint16.
-            floats = _to_float(buffer)
-            # torch knows neither what can't be written to nor what is read backwards.
-            fits = floats.flags.writeable and min(floats.strides) >= 0
-            buffer = torch.from_numpy(floats if fits else floats.copy())
+            buffer = as_own_tensor(_to_float(buffer))  # converted in numpy: torch has no arithmetic for uint16
         elif self.dtype != "float32":
             import torch
 

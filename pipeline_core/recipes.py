@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline_core.call import checked
+from pipeline_core.call import arguments_of, checked
+from pipeline_core.devices import as_own_tensor
 from pipeline_core.errors import Cancelled
 from pipeline_core.frames import NotInStrips
 from pipeline_core.image import Raster
@@ -104,26 +105,17 @@ def called(member: Member, values: Mapping[int, Values]) -> Values:
 
 def call(member: Member, values: Mapping[int, Values]) -> Values:
     """The bare call; whatever the operation raises passes through."""
-    given = [
-        (None if links is None else [values[source][output] for source, output in links])
-        if many
-        else (values[links[0][0]][links[0][1]] if links else None)
-        for many, links in member.arguments()
-    ]
-    assert member.operation.function is not None
-    return checked(member.operation, member.operation.function(*given, **member.bound), member.kinds)
+    operation = member.operation
+    assert operation.function is not None
+    result = operation.function(*arguments_of(operation, member.links, values), **member.bound)
+    return checked(operation, result, member.kinds)
 
 
 def with_tensor(value: Any) -> Raster:
     """A picture's array as a tensor, of the same memory where torch takes it. NotInStrips for what is no picture."""
     if not isinstance(value, Raster):
         raise NotInStrips
-    if not isinstance(value.buffer, np.ndarray):
-        return value
-    import torch
-
-    fits = value.buffer.flags.writeable and min(value.buffer.strides) >= 0
-    return value.with_buffer(torch.from_numpy(value.buffer if fits else value.buffer.copy()))
+    return value.with_buffer(as_own_tensor(value.buffer)) if isinstance(value.buffer, np.ndarray) else value
 
 
 def buffers(steps: Iterable[int], values: Mapping[int, Values]) -> list[Any]:

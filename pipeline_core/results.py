@@ -407,7 +407,7 @@ def _read_elsewhere(plan: Plan) -> set[int]:
     """The steps whose values are read on an accelerator alone."""
     if plan.device == "cpu":
         return set()
-    here = {source for step in plan.steps if step.device == "cpu" for _, links in step.sources for source, _ in links}
+    here = {source for step in plan.steps if step.device == "cpu" for source in step.reads}
     return set(range(len(plan.steps))) - here - plan.kept
 
 

@@ -487,7 +487,7 @@ class _Run:
         """Carries out a group. False where that is not possible; its steps are run one by one then."""
         members = [self.member(part) for part in group.parts]
         try:
-            there, moved = _moved(given, self.steps[group.leader].device) if self.plan.device != "cpu" else (given, 0)
+            there, moved = _moved(given, self.steps[group.leader].device) if self.is_elsewhere else (given, 0)
             made = self.by_program(group, members, there) if self.compiled else None
             made = made or self.in_strips(group, members, there)
         except NotInStrips:

@@ -45,14 +45,17 @@ def values(**options: object) -> dict[str, object]:
     return {name: move(value, "cpu") for name, value in run_graph(poster(), **options).outputs.items()}  # type: ignore[arg-type]
 
 
+def assert_alike(one: object, other: object) -> None:
+    assert isinstance(one, Raster)
+    assert isinstance(other, Raster)
+    assert str(one) == str(other)
+    assert np.abs(one.array - other.array).max() < 1e-4
+
+
 def test_a_pipeline_gives_on_an_accelerator_what_it_gives_on_the_cpu() -> None:
     assert DEVICE is not None
     here, there = values(cache=False, device="cpu"), values(cache=False, device=DEVICE)
-    ours, theirs = here["sharp"], there["sharp"]
-    assert isinstance(ours, Raster)
-    assert isinstance(theirs, Raster)
-    assert str(ours) == str(theirs)
-    assert np.abs(ours.array - theirs.array).max() < 1e-4
+    assert_alike(here["sharp"], there["sharp"])
 
 
 def test_values_stay_on_the_accelerator_between_nodes() -> None:
@@ -88,11 +91,7 @@ def test_compiled_it_gives_the_same() -> None:
         "sharp",
     }
     for made in (compiled, again):
-        one, other = made["sharp"], called["sharp"]
-        assert isinstance(one, Raster)
-        assert isinstance(other, Raster)
-        assert str(one) == str(other)
-        assert np.abs(one.array - other.array).max() < 1e-4
+        assert_alike(made["sharp"], called["sharp"])
 
 
 def test_seconds_are_those_of_the_device() -> None:
