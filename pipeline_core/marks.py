@@ -13,7 +13,7 @@ from pipeline_core.image import Raster
 from pipeline_core.pieces import CORES
 from pipeline_core.rows import Span
 from pipeline_core.tiles import side_by_side
-from pipeline_core.values import as_array, fingerprint
+from pipeline_core.values import as_array, fingerprint, memory_order
 
 Values = tuple[Any, ...]
 Array = np.ndarray[Any, Any]
@@ -85,7 +85,7 @@ def rows_in_memory(values: Values) -> list[Array]:
         if not isinstance(value, Raster) or value.device != "cpu":
             raise NoRowsError
         array = as_array(value.buffer)
-        order = sorted(range(4), key=lambda axis: (array.shape[axis] > 1, -abs(array.strides[axis])))
+        order = memory_order(array)
         turned = array.transpose(order)
         parts += [turned[where] for where in np.ndindex(*turned.shape[: order.index(1)])]
     if not all(part.flags.c_contiguous for part in parts):

@@ -147,6 +147,11 @@ def move(value: Any, device: str) -> Any:
     return change_buffers(value, to_device)
 
 
+def memory_order(array: np.ndarray[Any, Any]) -> list[int]:
+    """Its axes from the one of the largest steps in memory to that of the smallest; first those of which there is but one."""
+    return sorted(range(array.ndim), key=lambda axis: (array.shape[axis] > 1, -abs(array.strides[axis])))
+
+
 def dense(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     """The same memory as a C-contiguous array (axes permuted), or None where the memory has gaps or repeats."""
     if array.flags.c_contiguous:

@@ -15,7 +15,7 @@ from pipeline_core.image import Raster
 from pipeline_core.kernels import load_kernels
 from pipeline_core.marks import look, rows_in_memory
 from pipeline_core.rows import Span
-from pipeline_core.values import as_array, is_tensor
+from pipeline_core.values import as_array, is_tensor, memory_order
 
 BEYOND_CACHES = 32 << 20
 """Bytes of a whole of which, once it is there, its first rows lie in no cache any more."""
@@ -32,7 +32,7 @@ class Whole:
         self.first = first
         array = as_array(first.buffer)
         self.shape = (array.shape[0], height, *array.shape[2:])
-        self.order = sorted(range(4), key=lambda axis: (array.shape[axis] > 1, -abs(array.strides[axis])))
+        self.order = memory_order(array)
         memory = pool.empty([self.shape[axis] for axis in self.order], array.dtype)
         self.array = memory.transpose(np.argsort(self.order).tolist())
         self._kernels = load_kernels(__file__) if memory.nbytes > BEYOND_CACHES else None
